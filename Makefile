@@ -1,0 +1,73 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+PY := $(VENV)/bin/python
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@test -x $(PY) || python3 -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check "uv>=0.5"
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.lock
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --no-deps -e .
+	@touch $@
+
+node_modules/.ready: package-lock.json
+	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --ignore-scripts --loglevel=error && touch $@; \
+	else echo "npm is not here: no compiler and no anvil; the embedded chain is used instead."; fi
+
+.PHONY: setup
+setup: $(VENV)/.ready node_modules/.ready ## install what is needed into .venv and node_modules
+
+.PHONY: demo
+demo: setup ## 2,000 real cross-border payments through the chain, from an empty folder
+	@mkdir -p build
+	@$(VENV)/bin/chainwallet demo --json build/demo.json
+
+.PHONY: run
+run: setup ## the service with demo data on http://127.0.0.1:8000
+	@$(VENV)/bin/chainwallet serve --demo --host 127.0.0.1 --port 8000
+
+.PHONY: contracts
+contracts: setup ## compile the contracts into the committed artifacts
+	$(PY) scripts/compile_contracts.py
+
+.PHONY: format
+format: setup ## rewrite the code in the house's style
+	$(VENV)/bin/ruff format src tests scripts
+	$(VENV)/bin/ruff check --fix --quiet src tests scripts
+
+.PHONY: lint
+lint: setup ## style, types and floors
+	$(VENV)/bin/ruff format --check --quiet src tests scripts
+	$(VENV)/bin/ruff check --quiet src tests scripts
+	$(VENV)/bin/mypy --no-error-summary
+	$(VENV)/bin/lint-imports --no-cache --verbose > build/floors.txt || { cat build/floors.txt; exit 1; }
+
+.PHONY: check
+check: build-folder lint ## lint and the fast tests: two minutes
+	$(VENV)/bin/pytest -n 2 -m "not slow and not soak" tests
+
+.PHONY: test
+test: build-folder lint ## everything: what CI runs
+	$(VENV)/bin/pytest -n 2 -m "not soak" tests
+
+.PHONY: test-slow
+test-slow: build-folder setup ## the long runs: state machines with 100,000 steps and more
+	$(VENV)/bin/pytest -m soak tests
+
+.PHONY: bench
+bench: build-folder setup ## speed beside its ceiling, as JSON and a plot in build/
+	$(PY) scripts/bench.py --json build/bench.json --plot build/bench.png
+
+.PHONY: build-folder
+build-folder: setup
+	@mkdir -p build
+
+.PHONY: lock
+lock: setup ## renew the hashes of the dependencies' versions
+	$(VENV)/bin/uv pip compile --quiet --extra dev --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links pyproject.toml -o requirements.lock

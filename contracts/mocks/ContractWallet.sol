@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: UNLICENSED
+pragma solidity 0.8.37;
+
+import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+
+/// @dev An ERC-1271 account that accepts its owner's signatures until it is closed.
+contract ContractWallet is IERC1271 {
+    address public immutable owner;
+    bool public isClosed;
+
+    constructor(address owner_) {
+        owner = owner_;
+    }
+
+    function close() external {
+        isClosed = true;
+    }
+
+    function isValidSignature(bytes32 hash, bytes calldata signature) external view returns (bytes4) {
+        (address signer, , ) = ECDSA.tryRecoverCalldata(hash, signature);
+        return !isClosed && signer == owner ? IERC1271.isValidSignature.selector : bytes4(0xffffffff);
+    }
+}

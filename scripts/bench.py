@@ -1,0 +1,368 @@
+"""Speed beside its ceiling: an empty FastAPI POST and the whole service, in one run on one machine.
+
+Prints a table, and writes the figures as JSON and a plot. Timings of these figures depend on the machine;
+the ratios to the ceiling of the same run are what to compare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httptools
+from rich.console import Console
+from rich.table import Table
+
+from chainwallet.client import Client
+from chainwallet.entrypoints.demo.process import ServiceProcess
+
+CLIENTS = (1, 8, 32, 128)
+PAYERS = 200
+CEILING = """
+from fastapi import FastAPI
+from pydantic import BaseModel
+class Body(BaseModel):
+    name: str
+    amount: int
+app = FastAPI()
+@app.post("/")
+async def post(body: Body) -> dict[str, str]:
+    return {"name": body.name}
+"""
+console = Console()
+
+
+@dataclass(slots=True)
+class Load:
+    """What one run of a load came to: `done` in `seconds`, each after `latencies_ms`."""
+
+    done: int = 0
+    seconds: float = 0.0
+    latencies_ms: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, float]:
+        ordered = sorted(self.latencies_ms) or [0.0]
+        return {
+            "per_s": round(self.done / self.seconds, 1),
+            "p50_ms": round(ordered[len(ordered) // 2], 2),
+            "p99_ms": round(ordered[len(ordered) * 99 // 100], 2),
+        }
+
+
+class Connection:
+    """A keep-alive HTTP connection that costs the load generator as little as can be."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> None:
+        self._reader, self._writer = reader, writer
+        self._head = f"Host: bench\r\nContent-Type: application/json\r\nAuthorization: Bearer {key}\r\n"
+
+    async def post(self, path: str, body: dict[str, Any], *, idempotency_key: str = "") -> dict[str, Any]:
+        content = json.dumps(body).encode()
+        extra = f"Idempotency-Key: {idempotency_key}\r\n" if idempotency_key else ""
+        head = f"POST {path} HTTP/1.1\r\n{self._head}{extra}Content-Length: {len(content)}\r\n\r\n"
+        self._writer.write(head.encode() + content)
+        answer = _Answer()
+        parser = httptools.HttpResponseParser(answer)
+        while not answer.complete:
+            data = await self._reader.read(65_536)
+            if not data:
+                raise ConnectionError("the service closed the connection")
+            parser.feed_data(data)
+        document = json.loads(answer.body)
+        if parser.get_status_code() >= 300:
+            raise RuntimeError(f"{parser.get_status_code()}: {document}")
+        return dict(document)
+
+
+class _Answer:
+    def __init__(self) -> None:
+        self.body = b""
+        self.complete = False
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+@asynccontextmanager
+async def connections(port: int, key: str, count: int) -> AsyncIterator[list[Connection]]:
+    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+    try:
+        yield [Connection(reader, writer, key) for reader, writer in streams]
+    finally:
+        for _, writer in streams:
+            writer.close()
+
+
+async def drive(port: int, key: str, clients: int, seconds: float, act: Callable[[Connection, int], Any]) -> Load:
+    """`clients` at once, each acting again as soon as it is answered, for `seconds`."""
+    load = Load()
+    async with connections(port, key, clients) as open_connections:
+        began = time.perf_counter()
+
+        async def one(number: int, connection: Connection) -> None:
+            turn = number
+            while time.perf_counter() - began < seconds:
+                started = time.perf_counter()
+                await act(connection, turn)
+                load.latencies_ms.append((time.perf_counter() - started) * 1000)
+                load.done += 1
+                turn += clients
+
+        await asyncio.gather(*(one(number, connection) for number, connection in enumerate(open_connections)))
+        load.seconds = time.perf_counter() - began
+    return load
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def measure_ceiling(seconds: float) -> dict[str, Any]:
+    folder = Path(tempfile.mkdtemp(prefix="cw-bench-"))
+    (folder / "ceiling.py").write_text(CEILING)
+    port = free_port()
+    options = [
+        "--port",
+        str(port),
+        "--log-level",
+        "error",
+        "--no-access-log",
+        "--loop",
+        "uvloop",
+        "--http",
+        "httptools",
+    ]
+    command = [sys.executable, "-m", "uvicorn", "ceiling:app", *options]
+    child = subprocess.Popen(command, cwd=folder)
+    try:
+        _wait_for_port(port)
+
+        async def act(connection: Connection, _: int) -> None:
+            await connection.post("/", {"name": "ceiling", "amount": 1})
+
+        asyncio.run(drive(port, "", 8, 0.5, act))
+        return {str(n): asyncio.run(drive(port, "", n, seconds, act)).figures() for n in CLIENTS}
+    finally:
+        child.terminate()
+        child.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_port(port: int, timeout_s: float = 20) -> None:
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("the ceiling's server did not start")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Whom the load's payments are between."""
+
+    payers: Sequence[str]
+    payees: Sequence[str]
+
+
+def build_world(client: Client) -> World:
+    """Two makers that quote EUR/USD both ways without end, and payers with money."""
+
+    def customer(kind: str, name: str) -> str:
+        return str(client.create_customer(type=kind, full_name=name, country="DE")["id"])
+
+    makers = [customer("maker", f"Maker {n}") for n in range(2)]
+    payers = [customer("business", f"Payer {n}") for n in range(PAYERS)]
+    payees = [customer("business", f"Payee {n}") for n in range(PAYERS)]
+    for maker in makers:
+        for code in ("EUR", "USD"):
+            client.deposit(maker, {"currency": code, "value": "900000000.00"})
+    for payer in payers:
+        client.deposit(payer, {"currency": "EUR", "value": "10000000.00"})
+    while any(client.get("/v1/deposits", status=s, limit=1)["items"] for s in ("pending", "submitted")):
+        time.sleep(0.1)
+    expires_at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    for number, maker in enumerate(makers):
+        for sell, buy, price in (("USD", "EUR", 0.87), ("EUR", "USD", 1.17)):
+            amount = {"currency": buy, "value": f"{400_000_000 * (price + number * 0.001):.2f}"}
+            client.maker_quote(
+                maker_id=maker, sell={"currency": sell, "value": "400000000.00"}, buy=amount, expires_at=expires_at
+            )
+    return World(payers, payees)
+
+
+def payment(world: World, prefix: str) -> Callable[[Connection, int], Any]:
+    """One whole payment over REST: ask for a quote, then execute it."""
+
+    async def act(connection: Connection, turn: int) -> None:
+        value = f"{10 + turn % 90}.{turn % 100:02d}"
+        amount = {"currency": "EUR", "value": value}
+        quote = await connection.post(
+            "/v1/quotes", {"source_currency": "EUR", "target_currency": "USD", "source_amount": amount}
+        )
+        body = {
+            "quote_id": quote["id"],
+            "payer_id": world.payers[turn % PAYERS],
+            "payee": {"customer_id": world.payees[turn * 7 % PAYERS]},
+        }
+        await connection.post("/v1/transfers", body, idempotency_key=f"{prefix}-{turn}")
+
+    return act
+
+
+def measure_acceptance(folder: Path, seconds: float) -> dict[str, Any]:
+    """Accepted payments per second: durable, signed, held and placed; settlement waits meanwhile."""
+    with ServiceProcess(folder / "accept") as service:
+        with service.client() as client:
+            world = build_world(client)
+        service.stop()
+        idle = ServiceProcess(folder / "accept", operator_key=service.operator_key, arguments=["--no-workers"])
+        with idle:
+            asyncio.run(drive(idle.port, idle.operator_key, 8, 2, payment(world, "warm")))
+            found = {}
+            for clients in CLIENTS:
+                act = payment(world, f"accept-{clients}")
+                found[str(clients)] = asyncio.run(drive(idle.port, idle.operator_key, clients, seconds, act)).figures()
+            return found
+
+
+def measure_settlement(folder: Path, seconds: float, clients: int = 32) -> dict[str, Any]:
+    """Payments per second from REST to booked and final, with everything running, and the memory it takes."""
+    with ServiceProcess(folder / "settle") as service, service.client() as client:
+        world = build_world(client)
+        asyncio.run(drive(service.port, service.operator_key, 8, 2, payment(world, "warm")))
+        _await_quiet(client)
+        began = datetime.now(UTC)
+        load = asyncio.run(drive(service.port, service.operator_key, clients, seconds, payment(world, "settle")))
+        _await_quiet(client)
+        steps = []
+        for transfer in client.items("/v1/transfers", limit=200):
+            at = {step["status"]: datetime.fromisoformat(step["at"]) for step in transfer["timeline"]}
+            if at["accepted"] < began:
+                break
+            steps.append((at["accepted"], at["settled"]))
+        waits = sorted((settled - accepted).total_seconds() * 1000 for accepted, settled in steps)
+        span = (max(s for _, s in steps) - min(a for a, _ in steps)).total_seconds()
+        return {
+            "payments": len(steps),
+            "accepted_per_s": load.figures()["per_s"],
+            "settled_per_s": round(len(steps) / span, 1),
+            "accepted_to_settled_ms": {
+                "p50": round(waits[len(waits) // 2]),
+                "p99": round(waits[len(waits) * 99 // 100]),
+            },
+            "books": client.get("/v1/reconciliation")["status"],
+            "memory_mb": _memory_mb(service.pid),
+        }
+
+
+def measure_memory(folder: Path, transfers: int) -> dict[str, Any]:
+    """Memory of the service after many transfers, settled as they come."""
+    with ServiceProcess(folder / "memory") as service, service.client() as client:
+        world = build_world(client)
+        start_mb, done, began = _memory_mb(service.pid), 0, time.monotonic()
+        while done < transfers:
+            act = payment(world, f"memory-{done}")
+            done += asyncio.run(drive(service.port, service.operator_key, 32, 10, act)).done
+            console.print(f"[dim]memory: {done} of {transfers} transfers, {_memory_mb(service.pid)} MB[/]")
+        _await_quiet(client)
+        return {
+            "transfers": done,
+            "start_mb": start_mb,
+            "end_mb": _memory_mb(service.pid),
+            "seconds": round(time.monotonic() - began),
+        }
+
+
+def _await_quiet(client: Client, timeout_s: float = 120) -> None:
+    end = time.monotonic() + timeout_s
+    while any(client.get("/v1/transfers", status=s, limit=1)["items"] for s in ("accepted", "submitted")):
+        if time.monotonic() > end:
+            raise TimeoutError("payments do not settle")
+        time.sleep(0.05)
+
+
+def _memory_mb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) // 1024
+
+
+def show(figures: dict[str, Any]) -> None:
+    table = Table("clients", "ceiling/s", "ceiling p99 ms", "accepted/s", "p50 ms", "p99 ms", "ratio to ceiling")
+    for clients in map(str, CLIENTS):
+        ceiling, accepted = figures["ceiling"][clients], figures["accepted"][clients]
+        ratio = f"{figures['accepted_to_ceiling'][clients]:.3f}"
+        rows = (ceiling["per_s"], ceiling["p99_ms"], accepted["per_s"], accepted["p50_ms"], accepted["p99_ms"])
+        table.add_row(clients, *map(str, rows), ratio)
+    console.print(table)
+    console.print("settled end to end:", figures["settled"])
+    if "memory" in figures:
+        console.print("memory:", figures["memory"])
+
+
+def plot(figures: dict[str, Any], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    chart, axis = pyplot.subplots(figsize=(8, 4.5))
+    for name, label in (("ceiling", "empty FastAPI POST"), ("accepted", "payments accepted (quote and transfer)")):
+        axis.plot(list(figures[name]), [figures[name][n]["per_s"] for n in figures[name]], marker="o", label=label)
+    axis.axhline(figures["settled"]["settled_per_s"], linestyle="--", color="grey", label="payments settled end to end")
+    axis.set(xlabel="clients", ylabel="per second", yscale="log", title="chainwallet beside its ceiling")
+    axis.legend()
+    chart.tight_layout()
+    chart.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--seconds", type=float, default=8, help="of each measurement")
+    parser.add_argument("--memory", type=int, default=0, metavar="TRANSFERS", help="measure memory after so many too")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="cw-bench-"))
+    try:
+        figures: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "cores": os.cpu_count()}
+        figures["ceiling"] = measure_ceiling(options.seconds / 2)
+        figures["accepted"] = measure_acceptance(folder, options.seconds)
+        figures["accepted_to_ceiling"] = {
+            n: round(figures["accepted"][n]["per_s"] / figures["ceiling"][n]["per_s"], 3) for n in map(str, CLIENTS)
+        }
+        figures["settled"] = measure_settlement(folder, options.seconds * 2)
+        if options.memory:
+            figures["memory"] = measure_memory(folder, options.memory)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    show(figures)
+    if options.plot:
+        plot(figures, options.plot)
+
+
+if __name__ == "__main__":
+    main()

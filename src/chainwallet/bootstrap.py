@@ -1,0 +1,227 @@
+"""Wires the service: the only file that names both a port and its adapter."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from sqlmodel import Session
+
+from chainwallet.adapters.messaging.webhooks import WebhookSender
+from chainwallet.adapters.rates.ecb import EcbRates
+from chainwallet.chain.contracts.settlement_hub import SettlementHub
+from chainwallet.chain.deployer import Deployment, deploy
+from chainwallet.chain.identity import pin
+from chainwallet.chain.node import Node, open_node
+from chainwallet.controls.identity.authenticator import Authenticator, operator_key
+from chainwallet.controls.risk import standard_rules
+from chainwallet.keys.intents import Domain
+from chainwallet.keys.secret_box import SecretBox
+from chainwallet.keys.signers import LocalSigner, create_operator_key
+from chainwallet.keys.vault import Vault, load_kek
+from chainwallet.kit.database import Database, open_database
+from chainwallet.kit.errors import ChainwalletError
+from chainwallet.kit.groups import GroupCommit
+from chainwallet.kit.settings import Settings
+from chainwallet.market.currencies import traded_currencies
+from chainwallet.market.rates import MidMarket
+from chainwallet.migrations import upgrade
+from chainwallet.payments.acceptance import Acceptance, Accepted, TransferRequest
+from chainwallet.payments.quotes import Pricer, Quote, store_quotes_lazily
+from chainwallet.settlement.lanes import open_lane
+
+_log = structlog.get_logger(__name__)
+
+GWEI = 10**9
+
+
+class DeployerKeyMissing(ChainwalletError):
+    code = "DEPLOYER_KEY_MISSING"
+    status = 503
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything that an entrypoint may call, wired once."""
+
+    settings: Settings
+    database: Database
+    node: Node
+    deployment: Deployment
+    hub: SettlementHub
+    operator: LocalSigner
+    operator_key: str
+    vault: Vault
+    domain: Domain
+    mids: MidMarket
+    authenticator: Authenticator
+    pricer: Pricer
+    acceptance: Acceptance
+    transfers: GroupCommit[TransferRequest, Accepted]
+    quotes: GroupCommit[Quote, Quote]
+    box: SecretBox
+    webhook_sender: WebhookSender
+    wakers: dict[str, Callable[[], None]] = field(default_factory=dict)
+    unhealthy_workers: Callable[[], list[str]] = list
+
+    @property
+    def gas_price_max_wei(self) -> int:
+        return self.settings.gas_price_max_gwei * GWEI
+
+    @property
+    def rpc_url(self) -> str:
+        """Where anyone may ask the chain; a chain inside this process has no address."""
+        return self.node.url
+
+    def new_address(self, session: Session, owner_id: str, /) -> str:
+        """A wallet for `owner_id`, made in the session's transaction; its address."""
+        return self.vault.create_wallet(session, owner_id=owner_id).address
+
+    def seal(self, plaintext: bytes, associated: str, /) -> bytes:
+        return self.box.seal(plaintext, associated)
+
+    def market_changed(self) -> None:
+        """The makers' quotes changed: this process prices with them from now on."""
+        self.pricer.refresh()
+
+    def readiness(self) -> dict[str, str]:
+        """What the service depends on, each "ok" or what is wrong with it."""
+        workers = self.unhealthy_workers()
+        return {
+            "database": _check(self.database.ping),
+            "chain": _check(self.node.head),
+            "workers": f"failing: {', '.join(workers)}" if workers else "ok",
+        }
+
+    def wake(self, worker: str) -> None:
+        """Tell a worker that there may be something to do; nothing happens where it does not run."""
+        if (waker := self.wakers.get(worker)) is not None:
+            waker()
+
+    def close(self) -> None:
+        """Finish what is queued, then stop the chain and the database if they are ours."""
+        self.transfers.close()
+        self.quotes.close()
+        self.node.close()
+        self.database.close()
+
+
+def _check(ask: Callable[[], object]) -> str:
+    try:
+        ask()
+    except Exception as error:
+        return type(error).__name__
+    return "ok"
+
+
+def prepare(settings: Settings) -> Settings:
+    """Settings for a chain that lives only in this process: its database must be as fresh as it is."""
+    if settings.chain_url != "embedded" or settings.database_url is not None:
+        return settings
+    folder = Path(tempfile.mkdtemp(prefix="chainwallet-"))
+    _log.warning("embedded_chain_is_throwaway", data_dir=str(folder))
+    return settings.model_copy(update={"data_dir": folder})
+
+
+def open_services(settings: Settings, *, say: Callable[[str], None] = lambda _: None) -> Services:
+    """Open the database and the chain, deploy where the chain is ours, and wire the rooms together."""
+    settings = prepare(settings)
+    say("opening the database")
+    database = open_database(settings.database_url, data_dir=settings.data_dir)
+    upgrade(database)
+    say("opening the chain")
+    node = open_node(settings.chain_url, data_dir=settings.data_dir)
+    operator = _operator(settings)
+    mids = MidMarket(EcbRates().fixing())
+    deployment = _deployment(settings, node, operator, mids, say)
+    hub = SettlementHub(node, deployment.hub)
+    domain = Domain(node.chain_id, deployment.hub)
+    kek = load_kek(settings.key_encryption_key, settings.data_dir)
+    vault = Vault(kek)
+    vault.pin(domain)
+    with database.transaction() as session:
+        pin(session, node, deployment.hub)
+        open_lane(session, operator.address, nonce=node.nonce(operator.address))
+    return _wire(settings, database, node, deployment, hub, operator, vault, SecretBox(kek), domain, mids)
+
+
+def _wire(
+    settings: Settings,
+    database: Database,
+    node: Node,
+    deployment: Deployment,
+    hub: SettlementHub,
+    operator: LocalSigner,
+    vault: Vault,
+    box: SecretBox,
+    domain: Domain,
+    mids: MidMarket,
+) -> Services:
+    pricer = Pricer(database, mids, fee_bps=settings.fee_bps, ttl_s=settings.quote_ttl_s)
+    pricer.refresh()
+    acceptance = Acceptance(
+        vault=vault, domain=domain, mids=mids, rules=standard_rules(), settle_margin_s=settings.settle_margin_s
+    )
+    key = operator_key(settings)
+    services = Services(
+        settings=settings,
+        database=database,
+        node=node,
+        deployment=deployment,
+        hub=hub,
+        operator=operator,
+        operator_key=key,
+        vault=vault,
+        domain=domain,
+        mids=mids,
+        authenticator=Authenticator(database, operator_key=key),
+        pricer=pricer,
+        acceptance=acceptance,
+        transfers=GroupCommit("transfers", database, acceptance.accept, after_commit=lambda: services.wake("settle")),
+        quotes=GroupCommit("quotes", database, store_quotes_lazily),
+        box=box,
+        webhook_sender=WebhookSender(allow_loopback=settings.webhooks_to_loopback),
+    )
+    return services
+
+
+def _operator(settings: Settings) -> LocalSigner:
+    """The key that settles: the operator's own on a chain elsewhere, one made here on a chain of ours."""
+    if settings.deployer_key is not None:
+        return LocalSigner(settings.deployer_key)
+    if settings.chain_url not in ("anvil", "embedded"):
+        raise DeployerKeyMissing(
+            "A chain that is not ours needs the key that settles on it: set CHAINWALLET_DEPLOYER_KEY."
+        )
+    return create_operator_key(settings.data_dir)
+
+
+def _deployment(
+    settings: Settings, node: Node, operator: LocalSigner, mids: MidMarket, say: Callable[[str], None]
+) -> Deployment:
+    """The contracts: deployed or resumed on a chain of ours; on another, where they are already."""
+    codes = [currency.code for currency in traded_currencies(mids.fixing)]
+    if node.kind == "remote":
+        folder = Path("deployments")
+        broadcast = False
+    else:
+        node.fund(operator.address)
+        folder, broadcast = settings.data_dir / "deployments", True
+    say("finding or deploying the contracts")
+    return deploy(node, operator, currencies=codes, folder=folder, broadcast=broadcast)
+
+
+def deploy_contracts(
+    settings: Settings, *, rpc_url: str, broadcast: bool, folder: Path, say: Callable[[str], None]
+) -> Deployment | None:
+    """Deploy the contracts to the chain at `rpc_url`, or go on where it stopped; without `broadcast`, only say what."""
+    node = open_node(rpc_url, data_dir=settings.data_dir)
+    try:
+        codes = [currency.code for currency in traded_currencies(EcbRates().fixing())]
+        found = deploy(node, _operator(settings), currencies=codes, folder=folder, broadcast=broadcast, say=say)
+        return found if isinstance(found, Deployment) else None
+    finally:
+        node.close()

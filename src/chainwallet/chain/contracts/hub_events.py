@@ -1,0 +1,161 @@
+"""The hub's settlement events, parsed by hand from topics and data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from chainwallet.chain.contracts.artifacts import topic
+from chainwallet.keys.addresses import checksum_address
+
+
+@dataclass(frozen=True, slots=True)
+class Deposited:
+    """Tokens came in: `account` was credited `amount` units."""
+
+    name: ClassVar[str] = "Deposited"
+    account: str
+    currency: int
+    amount: int
+    id: str
+
+    @property
+    def key(self) -> str:
+        return self.id
+
+    def payload(self) -> dict[str, Any]:
+        return {"account": self.account, "currency": self.currency, "amount": str(self.amount), "id": self.id}
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSettled:
+    """An order was executed exactly as signed. `order_hash` is the digest that its payer signed."""
+
+    name: ClassVar[str] = "PaymentSettled"
+    payer: str
+    payee: str
+    order_hash: str
+
+    @property
+    def key(self) -> str:
+        return self.order_hash
+
+    def payload(self) -> dict[str, Any]:
+        return {"payer": self.payer, "payee": self.payee, "orderHash": self.order_hash}
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteFilled:
+    """A maker gave `sold` units and got `bought`, of the quote with this digest."""
+
+    name: ClassVar[str] = "QuoteFilled"
+    maker: str
+    quote_hash: str
+    sold: int
+    bought: int
+
+    @property
+    def key(self) -> str:
+        return self.quote_hash
+
+    def payload(self) -> dict[str, Any]:
+        return {
+            "maker": self.maker,
+            "quoteHash": self.quote_hash,
+            "sold": str(self.sold),
+            "bought": str(self.bought),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SurplusCollected:
+    """What a batch left over in a currency went to the treasury."""
+
+    name: ClassVar[str] = "SurplusCollected"
+    currency: int
+    amount: int
+
+    @property
+    def key(self) -> str:
+        return str(self.currency)
+
+    def payload(self) -> dict[str, Any]:
+        return {"currency": self.currency, "amount": str(self.amount)}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettled:
+    """The batch with this id is settled, all of it."""
+
+    name: ClassVar[str] = "BatchSettled"
+    batch_id: int
+    payments: int
+    fills: int
+
+    @property
+    def key(self) -> str:
+        return str(self.batch_id)
+
+    def payload(self) -> dict[str, Any]:
+        return {"batchId": self.batch_id, "payments": self.payments, "fills": self.fills}
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyListed:
+    """A currency id is bound to its token for good."""
+
+    name: ClassVar[str] = "CurrencyListed"
+    currency: int
+    token: str
+
+    @property
+    def key(self) -> str:
+        return str(self.currency)
+
+    def payload(self) -> dict[str, Any]:
+        return {"currency": self.currency, "token": self.token}
+
+
+HubEvent = Deposited | PaymentSettled | QuoteFilled | SurplusCollected | BatchSettled | CurrencyListed
+
+_Words = Sequence[bytes]
+
+
+def _number(word: bytes) -> int:
+    return int.from_bytes(word, "big")
+
+
+def _address(word: bytes) -> str:
+    return checksum_address(word[12:])
+
+
+def _hash(word: bytes) -> str:
+    return "0x" + word.hex()
+
+
+# Indexed arguments are topics 1 to 3, the others words of the data, each in the order of the declaration.
+_PARSERS: dict[bytes, Callable[[_Words, _Words], HubEvent]] = {
+    topic("Deposited(address,uint16,uint128,bytes32)"): lambda t, d: Deposited(
+        _address(t[1]), _number(t[2]), _number(d[0]), _hash(t[3])
+    ),
+    topic("PaymentSettled(address,address,bytes32)"): lambda t, d: PaymentSettled(
+        _address(t[1]), _address(t[2]), _hash(d[0])
+    ),
+    topic("QuoteFilled(address,bytes32,uint128,uint128)"): lambda t, d: QuoteFilled(
+        _address(t[1]), _hash(t[2]), _number(d[0]), _number(d[1])
+    ),
+    topic("SurplusCollected(uint16,uint128)"): lambda t, d: SurplusCollected(_number(t[1]), _number(d[0])),
+    topic("BatchSettled(uint64,uint256,uint256)"): lambda t, d: BatchSettled(
+        _number(t[1]), _number(d[0]), _number(d[1])
+    ),
+    topic("CurrencyListed(uint16,address)"): lambda t, _: CurrencyListed(_number(t[1]), _address(t[2])),
+}
+
+
+def decode_log(topics: Sequence[bytes], data: bytes) -> HubEvent | None:
+    """The event that these topics and data are; None for one that settlement does not need."""
+    parse = _PARSERS.get(topics[0]) if topics else None
+    if parse is None:
+        return None
+    return parse(topics, [data[start : start + 32] for start in range(0, len(data), 32)])

@@ -1,0 +1,127 @@
+"""The Python client of the REST API: one class, one method per call, errors with their stable codes.
+
+Owns: nothing; it speaks HTTP and imports no other room.
+Never: retries a POST under a new idempotency key, or turns an amount into a float.
+Invariants: a money-moving call carries an Idempotency-Key, the caller's or one made here and kept for its retries.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any, Self
+
+import httpx
+
+Json = dict[str, Any]
+_RETRIED = (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError, httpx.TimeoutException)
+
+
+class ApiError(Exception):
+    """What the service refused: `code` is stable, `detail` says what to do, `problem` is the whole answer."""
+
+    def __init__(self, status: int, problem: Json) -> None:
+        self.status = status
+        self.code = str(problem.get("code", "UNKNOWN"))
+        self.detail = str(problem.get("detail", ""))
+        self.retryable = bool(problem.get("retryable", False))
+        self.problem = problem
+        super().__init__(f"{status} {self.code}: {self.detail}")
+
+
+class Client:
+    """Calls one chainwallet service with one bearer key. Amounts are {"currency": "EUR", "value": "100.00"}."""
+
+    def __init__(self, base_url: str, key: str, *, timeout_s: float = 60, retries: int = 8) -> None:
+        self._http = httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout_s)
+        self._retries = retries
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: Any) -> Json:
+        """GET `path`; a lost connection is tried again."""
+        return self._send("GET", path, params={key: value for key, value in query.items() if value is not None})
+
+    def post(self, path: str, body: Json, *, idempotency_key: str | None = None) -> Json:
+        """POST a JSON body under an Idempotency-Key; retries of a lost connection carry the same one."""
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        return self._send("POST", path, json=body, headers=headers)
+
+    def items(self, path: str, **query: Any) -> Iterator[Json]:
+        """Every item of a list, page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, cursor=cursor, **query)
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
+
+    def create_customer(self, **fields: Any) -> Json:
+        return self.post("/v1/customers", fields)
+
+    def balances(self, customer_id: str) -> list[Json]:
+        return list(self.get(f"/v1/customers/{customer_id}/balances")["items"])
+
+    def deposit(self, customer_id: str, amount: Json, **options: Any) -> Json:
+        return self.post("/v1/deposits", {"customer_id": customer_id, "amount": amount}, **options)
+
+    def quote(self, **fields: Any) -> Json:
+        return self.post("/v1/quotes", fields)
+
+    def maker_quote(self, **fields: Any) -> Json:
+        return self.post("/v1/maker-quotes", fields)
+
+    def transfer(self, *, idempotency_key: str | None = None, **fields: Any) -> Json:
+        return self.post("/v1/transfers", fields, idempotency_key=idempotency_key)
+
+    def get_transfer(self, transfer_id: str) -> Json:
+        return self.get(f"/v1/transfers/{transfer_id}")
+
+    def receipt(self, transfer_id: str) -> Json:
+        return self.get(f"/v1/transfers/{transfer_id}/receipt")
+
+    def upload_payments(self, xml: bytes) -> Json:
+        """Hand in a pain.001 file; the answer names it, GET /v1/payment-files/{id} tells how far it is."""
+        return self._send("POST", "/v1/payment-files", content=xml, headers={"Content-Type": "application/xml"})
+
+    def wait_until_ready(self, timeout_s: float = 60) -> None:
+        """Return when the service is ready to take payments; TimeoutError otherwise."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            try:
+                if self._http.get("/health/ready", timeout=2).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        raise TimeoutError(f"The service at {self._http.base_url} was not ready within {timeout_s:.0f} s.")
+
+    def _send(self, method: str, path: str, **options: Any) -> Json:
+        for attempt in range(self._retries + 1):
+            try:
+                response = self._http.request(method, path, **options)
+            except _RETRIED:
+                if attempt == self._retries:
+                    raise
+                time.sleep(min(0.05 * 2**attempt, 0.5))
+                continue
+            if response.is_success:
+                return dict(response.json()) if response.content else {}
+            raise ApiError(response.status_code, _problem(response))
+        raise AssertionError("unreachable")
+
+
+def _problem(response: httpx.Response) -> Json:
+    try:
+        return dict(response.json())
+    except ValueError:
+        return {"code": "UNKNOWN", "detail": response.text[:200]}

@@ -1,0 +1,120 @@
+"""`chainwallet`: the commands, one function each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from chainwallet.kit.errors import ChainwalletError
+from chainwallet.kit.settings import Settings
+from chainwallet.kit.telemetry import configure_logging
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Cross-border payments on an EVM chain.")
+_out = Console()
+_err = Console(stderr=True)
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded database, the managed chain and the keys.")]
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
+    except ChainwalletError as error:
+        _err.print(f"[bold red]{error.code}[/] {error.detail}")
+        raise typer.Exit(1) from error
+
+
+def _settings(data_dir: Path | None) -> Settings:
+    settings = Settings()
+    configure_logging(settings.log_level)
+    return settings if data_dir is None else settings.model_copy(update={"data_dir": data_dir})
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    data_dir: DataDir = None,
+    workers: Annotated[bool, typer.Option(help="Run the workers in this process too.")] = True,
+    demo: Annotated[bool, typer.Option(help="Fill a fresh service with the demo's customers and makers.")] = False,
+) -> None:
+    """Run the service: REST under /v1, docs under /docs, and the workers that settle."""
+    from chainwallet.entrypoints.cli.serving import run_service
+
+    with _plain_errors():
+        run_service(_settings(data_dir), host=host, port=port, with_workers=workers, with_demo=demo)
+
+
+@app.command()
+def demo(
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    payments: Annotated[Path | None, typer.Option(help="Another pain.001 file of payments.")] = None,
+    data_dir: DataDir = None,
+    chain: Annotated[str | None, typer.Option(help="anvil or embedded; anvil where it is installed.")] = None,
+) -> None:
+    """Send 2,000 cross-border payments through a fresh service and its chain, and print what it took."""
+    from chainwallet.entrypoints.demo.report import print_report
+    from chainwallet.entrypoints.demo.run import run_demo
+
+    with _plain_errors():
+        figures = run_demo(payments_file=payments, data_dir=data_dir, chain=chain, console=_out)
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(figures, indent=2) + "\n")
+    print_report(figures)
+    if figures["settled"] != figures["payments"] or not figures["reconciled"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def deploy(
+    rpc_url: Annotated[str, typer.Option(help="JSON-RPC address of the chain's node.")],
+    broadcast: Annotated[bool, typer.Option(help="Send the transactions; without it, say what would be sent.")] = False,
+    deployments: Annotated[Path, typer.Option(help="Folder of the deployment records.")] = Path("deployments"),
+) -> None:
+    """Deploy the contracts to a chain, or go on where a deployment stopped."""
+    from chainwallet.bootstrap import deploy_contracts
+
+    with _plain_errors():
+        deploy_contracts(_settings(None), rpc_url=rpc_url, broadcast=broadcast, folder=deployments, say=_out.print)
+
+
+@app.command()
+def reconcile(data_dir: DataDir = None) -> None:
+    """Compare the books with the chain, position by position; exit status 1 if they differ."""
+    from chainwallet.entrypoints.cli.reconciling import reconcile_now
+
+    with _plain_errors():
+        comparison = reconcile_now(_settings(data_dir), say=lambda what: _err.print(f"[dim]{what}[/]"))
+    table = Table("what", "about", "difference", title=f"as of block {comparison.as_of_block}")
+    for difference in comparison.differences:
+        table.add_row(difference.kind, difference.subject, difference.detail)
+    if comparison.differences:
+        _out.print(table)
+        raise typer.Exit(1)
+    _out.print(f"balanced: {comparison.positions} positions equal the chain at block {comparison.as_of_block}")
+
+
+@app.command("verify-receipt")
+def verify_receipt(
+    file: Annotated[Path, typer.Argument(help="A receipt, as GET /v1/transfers/{id}/receipt gives it.")],
+    rpc_url: Annotated[str, typer.Option(help="JSON-RPC address of any node of the chain.")],
+) -> None:
+    """Verify a receipt against the chain alone; exit status 1 if anything in it is not so."""
+    from chainwallet.chain.receipts import verify_receipt as verify
+
+    with _plain_errors():
+        checks = verify(json.loads(file.read_text()), rpc_url=rpc_url)
+    for check in checks:
+        mark = "[green]ok[/]" if check.passed else "[bold red]NO[/]"
+        _out.print(f"{mark} {check.claim}: {check.detail}")
+    if not all(check.passed for check in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,39 @@
+"""The routes, one file per noun. A new file is served once its router is listed here."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from chainwallet.entrypoints.rest.routes import (
+    api_keys,
+    batches,
+    chain,
+    customers,
+    deposits,
+    events,
+    health,
+    maker_quotes,
+    payment_files,
+    quotes,
+    transfers,
+    webhooks,
+)
+
+
+def all_routers() -> list[APIRouter]:
+    """Every router. Routes are tried in this order: put those that are asked most often first."""
+    rooms = (
+        transfers,
+        quotes,
+        maker_quotes,
+        deposits,
+        customers,
+        payment_files,
+        batches,
+        chain,
+        api_keys,
+        webhooks,
+        events,
+        health,
+    )
+    return [room.router for room in rooms]

@@ -1,0 +1,127 @@
+"""Batches: what one transaction settled, over which makers' quotes, at which cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from chainwallet.bootstrap import Services
+from chainwallet.controls.identity.api_keys import Scope
+from chainwallet.controls.identity.authenticator import AuthScopeMissing, Principal
+from chainwallet.entrypoints.rest.auth import require
+from chainwallet.entrypoints.rest.models import AmountOut, amount_json, timestamp
+from chainwallet.entrypoints.rest.pagination import Paged
+from chainwallet.entrypoints.rest.problems import problem_responses
+from chainwallet.entrypoints.rest.responses import json_response
+from chainwallet.entrypoints.rest.strict_json import new_router
+from chainwallet.kit.money import Money, format_units
+from chainwallet.settlement.batches import Batch, BatchFill, BatchUnknown, find_batch, list_batches
+from chainwallet.settlement.lanes import ChainTx
+
+router = new_router(tag="batches")
+
+Operator = Annotated[Principal, Depends(require(Scope.READ))]
+
+
+class BatchUsdOut(BaseModel):
+    """Values in USD at mid when the batch was closed."""
+
+    source: str = Field(description="What the payers sent.")
+    target: str = Field(description="What the payees got.")
+    fee: str = Field(description="The service's fees, contained in the surplus.")
+    surplus: str = Field(description="What is left for the treasury: fees, and the spread that netting spared.")
+    maker_volume: str = Field(description="What the makers sold.")
+    maker_volume_alone: str = Field(description="What the makers would have sold had each payment gone alone.")
+
+
+class BatchOut(BaseModel):
+    id: int
+    status: str
+    payments: int
+    tx_hash: str | None
+    block_number: int | None
+    gas_used: int | None
+    usd: BatchUsdOut
+    created_at: str
+    settled_at: str | None
+
+
+class FillOut(BaseModel):
+    maker_quote_id: str
+    maker_id: str
+    sold: AmountOut
+    bought: AmountOut
+
+
+class BatchWholeOut(BatchOut):
+    transfers: list[str]
+    fills: list[FillOut]
+
+
+class BatchPage(BaseModel):
+    items: list[BatchOut]
+    next_cursor: str | None
+
+
+@router.get("/v1/batches", response_model=BatchPage, summary="List batches, the newest first")
+def get_batches(request: Request, principal: Operator, page: Paged) -> Response:
+    _demand_operator(principal)
+    services = cast(Services, request.app.state.services)
+    before = int(page.after) if page.after is not None else None
+    with services.database.transaction() as session:
+        rows = list_batches(session, before=before, limit=page.fetch)
+    return json_response(page.render(rows, lambda row: show(*row), lambda row: str(row[0].id)))
+
+
+@router.get(
+    "/v1/batches/{batch_id}",
+    response_model=BatchWholeOut,
+    summary="One batch with its transfers and its fills",
+    responses=problem_responses(BatchUnknown),
+)
+def get_batch(batch_id: int, request: Request, principal: Operator) -> Response:
+    _demand_operator(principal)
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        batch, fills, transfers, tx = find_batch(session, batch_id)
+    return json_response({**show(batch, tx), "transfers": transfers, "fills": [_fill(fill) for fill in fills]})
+
+
+def _demand_operator(principal: Principal) -> None:
+    """A batch holds everyone's payments: only the operator may look into it."""
+    if principal.customer_id is not None:
+        raise AuthScopeMissing("Batches hold many customers' payments; only an operator's key may read them.")
+
+
+def show(batch: Batch, tx: ChainTx | None) -> dict[str, Any]:
+    figures = {
+        "source": batch.source_usd_units,
+        "target": batch.target_usd_units,
+        "fee": batch.fee_usd_units,
+        "surplus": batch.surplus_usd_units,
+        "maker_volume": batch.maker_usd_units,
+        "maker_volume_alone": batch.maker_alone_usd_units,
+    }
+    return {
+        "id": batch.id,
+        "status": str(batch.status),
+        "payments": batch.payments,
+        "tx_hash": None if tx is None else tx.tx_hash,
+        "block_number": None if tx is None else tx.block_number,
+        "gas_used": None if tx is None else tx.gas_used,
+        "usd": {name: format_units(int(units), minor_digits=2) for name, units in figures.items()},
+        "created_at": timestamp(batch.created_at),
+        "settled_at": None if batch.settled_at is None else timestamp(batch.settled_at),
+    }
+
+
+def _fill(fill: BatchFill) -> dict[str, Any]:
+    return {
+        "maker_quote_id": fill.quote_id,
+        "maker_id": fill.maker_id,
+        "sold": amount_json(Money(fill.sell, int(fill.sold_units))),
+        "bought": amount_json(Money(fill.buy, int(fill.bought_units))),
+    }

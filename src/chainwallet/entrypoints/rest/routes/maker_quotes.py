@@ -1,0 +1,146 @@
+"""Makers' quotes: posted, listed, withdrawn."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from chainwallet.bootstrap import Services
+from chainwallet.controls.identity.access import visible_customer
+from chainwallet.controls.identity.api_keys import Scope
+from chainwallet.controls.identity.authenticator import Principal
+from chainwallet.controls.identity.customers import CustomerType, CustomerUnknown
+from chainwallet.entrypoints.rest.auth import Idempotent, require
+from chainwallet.entrypoints.rest.models import Amount, AmountOut, Id, StrictModel, Timestamp, amount_json, timestamp
+from chainwallet.entrypoints.rest.once import answer_once
+from chainwallet.entrypoints.rest.pagination import Paged
+from chainwallet.entrypoints.rest.problems import problem_responses
+from chainwallet.entrypoints.rest.responses import json_response
+from chainwallet.entrypoints.rest.strict_json import new_router
+from chainwallet.kit.money import Money
+from chainwallet.records.idempotency import IdempotencyKeyInvalid, IdempotencyKeyMissing, IdempotencyKeyReused
+from chainwallet.settlement.makers import (
+    MakerNotAMaker,
+    MakerQuote,
+    MakerQuoteExpiryInvalid,
+    MakerQuoteSameCurrency,
+    MakerQuoteStatus,
+    MakerQuoteUnknown,
+    QuoteRequest,
+    list_quotes,
+    post_quotes,
+    withdraw_quote,
+)
+
+router = new_router(tag="makers")
+
+Maker = Annotated[Principal, Depends(require(Scope.MAKER))]
+
+
+class MakerQuoteIn(StrictModel):
+    """The maker sells up to `sell` and gets `buy` for all of it; parts are filled at this price or better."""
+
+    maker_id: Id
+    sell: Amount
+    buy: Amount
+    expires_at: Timestamp
+
+
+class MakerQuoteOut(BaseModel):
+    id: str
+    maker_id: str
+    sell: AmountOut
+    buy: AmountOut
+    reserved: str = Field(description="Of what is sold, how much accepted payments have reserved.")
+    filled: str = Field(description="Of what is sold, how much batches have taken.")
+    status: str
+    quote_hash: str = Field(description="The quote's EIP-712 digest: its name on chain.")
+    expires_at: str
+
+
+class MakerQuotePage(BaseModel):
+    items: list[MakerQuoteOut]
+    next_cursor: str | None
+
+
+@router.post(
+    "/v1/maker-quotes",
+    status_code=201,
+    response_model=MakerQuoteOut,
+    summary="Quote as a maker, signed with the maker's managed key",
+    responses=problem_responses(
+        CustomerUnknown,
+        MakerNotAMaker,
+        MakerQuoteExpiryInvalid,
+        MakerQuoteSameCurrency,
+        IdempotencyKeyMissing,
+        IdempotencyKeyInvalid,
+        IdempotencyKeyReused,
+    ),
+)
+def create_maker_quote(body: MakerQuoteIn, request: Request, principal: Maker, key: Idempotent) -> Response:
+    """A quote sells what its maker holds and no more: beyond the maker's balance it is not filled."""
+    services = cast(Services, request.app.state.services)
+
+    def effect() -> dict[str, Any]:
+        maker = visible_customer(session, principal, body.maker_id)
+        if maker.type != CustomerType.MAKER:
+            raise MakerNotAMaker("Only a customer of type maker may quote; open one with POST /v1/customers.")
+        wanted = QuoteRequest(body.sell.money, body.buy.money, body.expires_at)
+        signer = services.vault.signer(session, maker.address)
+        return show(post_quotes(session, [wanted], maker_id=maker.id, signer=signer, domain=services.domain)[0])
+
+    with services.database.transaction() as session:
+        response = answer_once(session, principal, key, effect)
+    services.market_changed()
+    return response
+
+
+@router.get("/v1/maker-quotes", response_model=MakerQuotePage, summary="List makers' quotes, the newest first")
+def get_maker_quotes(
+    request: Request,
+    principal: Maker,
+    page: Paged,
+    maker_id: Annotated[str | None, Query(max_length=64)] = None,
+    status: MakerQuoteStatus | None = None,
+) -> Response:
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        if maker_id is not None:
+            visible_customer(session, principal, maker_id)
+        mine = maker_id or principal.customer_id
+        rows = list_quotes(session, maker_id=mine, status=status, before=page.after, limit=page.fetch)
+    return json_response(page.render(rows, show, lambda quote: quote.id))
+
+
+@router.delete(
+    "/v1/maker-quotes/{quote_id}",
+    response_model=MakerQuoteOut,
+    summary="Withdraw a quote; what payments reserved of it stays good",
+    responses=problem_responses(MakerQuoteUnknown, CustomerUnknown),
+)
+def delete_maker_quote(quote_id: str, request: Request, principal: Maker) -> Response:
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        quote = withdraw_quote(session, quote_id)
+        visible_customer(session, principal, quote.maker_id)
+        answer = json_response(show(quote))
+    services.market_changed()
+    return answer
+
+
+def show(quote: MakerQuote) -> dict[str, Any]:
+    return {
+        "id": quote.id,
+        "maker_id": quote.maker_id,
+        "sell": amount_json(Money(quote.sell, int(quote.sell_units))),
+        "buy": amount_json(Money(quote.buy, int(quote.buy_units))),
+        "reserved": Money(quote.sell, int(quote.reserved_units)).value,
+        "filled": Money(quote.sell, int(quote.filled_units)).value,
+        "status": str(quote.status),
+        "quote_hash": quote.quote_hash,
+        "expires_at": timestamp(quote.expires_at),
+    }

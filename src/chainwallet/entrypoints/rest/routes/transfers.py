@@ -1,0 +1,263 @@
+"""Transfers: accepted, followed, cancelled, proven."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from chainwallet.bootstrap import Services
+from chainwallet.controls.identity.access import visible_customer
+from chainwallet.controls.identity.api_keys import Scope
+from chainwallet.controls.identity.authenticator import Principal
+from chainwallet.controls.identity.customers import CustomerInvalid
+from chainwallet.controls.identity.payees import PayeeAmbiguous, PayeeRef, PayeeUnknown, parties_by_id
+from chainwallet.entrypoints.rest.auth import Idempotent, require
+from chainwallet.entrypoints.rest.models import AmountOut, Id, StrictModel, Text
+from chainwallet.entrypoints.rest.pagination import Paged
+from chainwallet.entrypoints.rest.problems import problem_responses
+from chainwallet.entrypoints.rest.responses import json_response
+from chainwallet.entrypoints.rest.strict_json import new_router
+from chainwallet.ledger import InsufficientFunds
+from chainwallet.payments.acceptance import PayerUnknown, TransferRequest
+from chainwallet.payments.endings import cancel_transfer, end_transfers
+from chainwallet.payments.quotes import QuoteExpired, QuoteLiquidityGone, QuoteUnknown, QuoteUsed
+from chainwallet.payments.receipts import ReceiptNotReady, receipt
+from chainwallet.payments.transfers import (
+    Transfer,
+    TransferNotCancellable,
+    TransferNotInReview,
+    TransferStatus,
+    TransferUnknown,
+    describe,
+    find_transfer,
+    list_transfers,
+    settlement_of,
+)
+from chainwallet.records.idempotency import IdempotencyKeyInvalid, IdempotencyKeyMissing, IdempotencyKeyReused
+
+router = new_router(tag="transfers")
+
+Spender = Annotated[Principal, Depends(require(Scope.TRANSFERS))]
+Reader = Annotated[Principal, Depends(require(Scope.READ))]
+Reviewer = Annotated[Principal, Depends(require(Scope.ADMIN))]
+
+
+class PayeeIn(StrictModel):
+    """Exactly one name of the payee."""
+
+    customer_id: Id | None = None
+    address: Text | None = None
+    alias: Text | None = None
+    iban: Text | None = None
+
+
+class TransferIn(StrictModel):
+    """Execute a quote: exactly its amounts, from the payer to the payee."""
+
+    quote_id: Id
+    payer_id: Id
+    payee: PayeeIn
+    purpose: Text | None = Field(default=None, description="ISO 20022 purpose code or words.")
+    reference: Text | None = Field(default=None, description="What the payee is told.")
+
+
+class PayeeOut(BaseModel):
+    customer_id: str | None = Field(description="None for an address that is no customer's here.")
+    address: str
+
+
+class StepOut(BaseModel):
+    status: str
+    at: str
+
+
+class SettlementOut(BaseModel):
+    chain_id: int
+    hub: str
+    batch_id: int
+    tx_hash: str | None
+    block_number: int | None
+
+
+class FailureOut(BaseModel):
+    code: str
+    detail: str | None
+
+
+class TransferOut(BaseModel):
+    """A transfer; `settlement` appears when a batch has taken it, `failure` when it did not go through."""
+
+    id: str
+    uetr: str = Field(description="Unique end-to-end transaction reference (UUID version 4).")
+    status: TransferStatus
+    payer_id: str
+    payee: PayeeOut
+    quote_id: str
+    source_amount: AmountOut
+    target_amount: AmountOut
+    fee: AmountOut
+    cost_bps: str
+    purpose: str | None
+    reference: str | None
+    end_to_end_id: str | None
+    timeline: list[StepOut]
+    settlement: SettlementOut | None = None
+    failure: FailureOut | None = None
+
+
+class TransferPage(BaseModel):
+    items: list[TransferOut]
+    next_cursor: str | None
+
+
+@router.post(
+    "/v1/transfers",
+    status_code=201,
+    response_model=TransferOut,
+    summary="Execute a quote",
+    responses=problem_responses(
+        QuoteUnknown,
+        QuoteExpired,
+        QuoteUsed,
+        QuoteLiquidityGone,
+        PayerUnknown,
+        PayeeUnknown,
+        PayeeAmbiguous,
+        CustomerInvalid,
+        InsufficientFunds,
+        IdempotencyKeyMissing,
+        IdempotencyKeyInvalid,
+        IdempotencyKeyReused,
+    ),
+)
+async def create_transfer(body: TransferIn, request: Request, principal: Spender, idempotency: Idempotent) -> Response:
+    """Answers once the payment is durable: held, signed by its payer's key and placed for the next batch."""
+    services = cast(Services, request.app.state.services)
+    accepted = await services.transfers.submit(
+        TransferRequest(
+            quote_id=body.quote_id,
+            payer_id=body.payer_id,
+            payee=PayeeRef(**body.payee.model_dump()),
+            principal=principal,
+            idempotency_key=idempotency.key,
+            body_sha256=idempotency.body_sha256,
+            purpose=body.purpose,
+            reference=body.reference,
+        )
+    )
+    return json_response(accepted.body, 201)
+
+
+@router.get("/v1/transfers", response_model=TransferPage, summary="List transfers, the newest first")
+def get_transfers(
+    request: Request,
+    principal: Reader,
+    page: Paged,
+    payer_id: Annotated[str | None, Query(max_length=64)] = None,
+    status: TransferStatus | None = None,
+) -> Response:
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        if payer_id is not None:
+            visible_customer(session, principal, payer_id)
+        rows = list_transfers(
+            session,
+            payer_id=payer_id,
+            bank_or_customer_id=principal.customer_id,
+            status=status,
+            before=page.after,
+            limit=page.fetch,
+        )
+    return json_response(page.render(rows, describe, lambda transfer: transfer.id))
+
+
+@router.get(
+    "/v1/transfers/{transfer_id}",
+    response_model=TransferOut,
+    summary="A transfer, how far it is and where it settled",
+    responses=problem_responses(TransferUnknown),
+)
+def get_transfer(transfer_id: str, request: Request, principal: Reader) -> Response:
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        transfer = _visible(session, principal, transfer_id)
+        return json_response(_whole(services, session, transfer))
+
+
+@router.post(
+    "/v1/transfers/{transfer_id}/cancel",
+    response_model=TransferOut,
+    summary="Cancel a transfer that no batch has taken yet",
+    responses=problem_responses(TransferUnknown, TransferNotCancellable),
+)
+def post_cancel(transfer_id: str, request: Request, principal: Spender) -> Response:
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        transfer = _visible(session, principal, transfer_id)
+        cancel_transfer(session, transfer_id)
+        session.refresh(transfer)
+        return json_response(describe(transfer))
+
+
+@router.post(
+    "/v1/transfers/{transfer_id}/approve",
+    response_model=TransferOut,
+    summary="Let a transfer in review go on",
+    responses=problem_responses(TransferUnknown, TransferNotInReview, QuoteLiquidityGone, InsufficientFunds),
+)
+def post_approve(transfer_id: str, request: Request, principal: Reviewer) -> Response:
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        _visible(session, principal, transfer_id)
+        transfer = services.acceptance.approve(session, transfer_id)
+    services.wake("settle")
+    return json_response(describe(transfer))
+
+
+@router.post(
+    "/v1/transfers/{transfer_id}/decline",
+    response_model=TransferOut,
+    summary="Decline a transfer in review",
+    responses=problem_responses(TransferUnknown, TransferNotInReview),
+)
+def post_decline(transfer_id: str, request: Request, principal: Reviewer) -> Response:
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        transfer = _visible(session, principal, transfer_id)
+        detail = "The payment was reviewed and declined; contact the bank."
+        if not end_transfers(session, [transfer_id], TransferStatus.DECLINED, code="REVIEW_DECLINED", detail=detail):
+            raise TransferNotInReview(f"The transfer is {transfer.status}; only one in review can be declined.")
+        session.refresh(transfer)
+        return json_response(describe(transfer))
+
+
+@router.get(
+    "/v1/transfers/{transfer_id}/receipt",
+    summary="Everything needed to verify a settled transfer from the chain alone",
+    responses=problem_responses(TransferUnknown, ReceiptNotReady),
+)
+def get_receipt(transfer_id: str, request: Request, principal: Reader) -> dict[str, Any]:
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        _visible(session, principal, transfer_id)
+        return receipt(session, transfer_id, services.domain)
+
+
+def _visible(session: Any, principal: Principal, transfer_id: str) -> Transfer:
+    """The transfer if it concerns the principal; otherwise as if there were none."""
+    transfer = find_transfer(session, transfer_id)
+    parties = parties_by_id(session, {transfer.payer_id, transfer.payee_id or transfer.payer_id}).values()
+    if principal.customer_id is None or any(principal.customer_id in party.audience for party in parties):
+        return transfer
+    raise TransferUnknown("No transfer has this id; check it, or list the payer's transfers.")
+
+
+def _whole(services: Services, session: Any, transfer: Transfer) -> dict[str, Any]:
+    document = describe(transfer)
+    settlement = settlement_of(session, transfer.id)
+    if settlement is not None:
+        document["settlement"] = {"chain_id": services.domain.chain_id, "hub": services.domain.hub, **settlement}
+    return document

@@ -1,0 +1,15 @@
+"""The deliver worker: events that were committed go out to those who subscribed."""
+
+from __future__ import annotations
+
+from chainwallet.bootstrap import Services
+from chainwallet.kit.clock import utc_now
+from chainwallet.records.webhooks import deliver_due, publish
+
+
+def deliver_step(services: Services) -> bool:
+    """One pass: positions for new events, letters to their subscribers, and what became of them."""
+    with services.database.transaction() as session:
+        published = publish(session)
+    progress = deliver_due(services.database, sender=services.webhook_sender, unseal=services.box.unseal, now=utc_now())
+    return bool(published.count or progress.total)

@@ -1,0 +1,24 @@
+"""The index worker: follows the chain's blocks by hash and keeps their events."""
+
+from __future__ import annotations
+
+import structlog
+
+from chainwallet.bootstrap import Services
+from chainwallet.chain.indexer import follow
+from chainwallet.settlement.lanes import reopen_from
+
+_log = structlog.get_logger(__name__)
+
+
+def index_step(services: Services) -> bool:
+    """One pass: new blocks in, orphaned ones marked, and transactions that a fork undid sent again."""
+    progress = follow(services.database, services.node, services.hub, from_block=services.deployment.block)
+    if progress.orphaned_blocks:
+        _log.warning("chain_reorganised", orphaned_blocks=progress.orphaned_blocks, fork_block=progress.fork_block)
+        with services.database.transaction() as session:
+            reopen_from(session, progress.fork_block + 1)
+        services.wake("submit")
+    if progress.new_blocks or progress.orphaned_blocks:
+        services.wake("reconcile")
+    return bool(progress.new_blocks)

@@ -1,0 +1,117 @@
+"""The settle worker: deposits and batches become signed, stored transactions, which the submit worker sends."""
+
+from __future__ import annotations
+
+import structlog
+
+from chainwallet.bootstrap import Services
+from chainwallet.chain.errors import CallReverted
+from chainwallet.chain.fees import suggest
+from chainwallet.payments.deposits import submit_deposits
+from chainwallet.payments.endings import end_transfers, fail_expired
+from chainwallet.payments.transfers import TransferStatus, advance
+from chainwallet.settlement.batches import BatchStale, Draft, commit_batch, draft_batch, next_batch_id
+from chainwallet.settlement.lanes import Fees
+from chainwallet.settlement.makers import withdraw_quote
+from chainwallet.settlement.orders import waiting
+
+_log = structlog.get_logger(__name__)
+
+ATTEMPTS = 8
+
+
+def settle_step(services: Services) -> bool:
+    """One pass: deposits out, orders that came too late failed, and a batch if one is due."""
+    done = _deposits(services)
+    with services.database.transaction() as session:
+        done = bool(fail_expired(session)) or done
+    with services.database.transaction() as session:
+        count, oldest_s = waiting(session)
+    settings = services.settings
+    if count and (count >= settings.batch_max or oldest_s * 1000 >= settings.batch_linger_ms):
+        done = _batch(services) or done
+    return done
+
+
+def _fees(services: Services) -> Fees:
+    max_fee_wei, max_priority_wei = suggest(services.node, services.gas_price_max_wei)
+    return Fees(max_fee_wei, max_priority_wei)
+
+
+def _deposits(services: Services) -> bool:
+    with services.database.transaction() as session:
+        count = submit_deposits(
+            session,
+            hub=services.hub.address,
+            tokens=services.deployment.tokens,
+            signer=services.operator,
+            chain_id=services.node.chain_id,
+            fees=_fees(services),
+        )
+    if count:
+        services.wake("submit")
+    return bool(count)
+
+
+def _batch(services: Services) -> bool:
+    """Draft, clear, simulate and commit one batch. What would break it is found here, by name, not on chain."""
+    for _ in range(ATTEMPTS):
+        with services.database.transaction() as session:
+            draft = draft_batch(session, services.mids, limit=services.settings.batch_max)
+            batch_id = next_batch_id(session) if draft is not None and draft.orders else 0
+        if draft is None or not draft.orders:
+            return False
+        data = draft.encode(batch_id)
+        try:
+            services.node.call(services.hub.address, data, sender=services.operator.address)
+        except CallReverted as reverted:
+            _remove_culprit(services, draft, reverted)
+            continue
+        try:
+            _commit(services, draft, batch_id, data)
+        except BatchStale as stale:
+            _log.info("batch_stale", detail=stale.detail)
+            continue
+        services.wake("submit")
+        return True
+    return False
+
+
+def _commit(services: Services, draft: Draft, batch_id: int, data: bytes) -> None:
+    fees = _fees(services)
+    with services.database.transaction() as session:
+        commit_batch(
+            session,
+            draft,
+            batch_id,
+            data=data,
+            hub=services.hub.address,
+            signer=services.operator,
+            chain_id=services.node.chain_id,
+            fees=fees,
+            mids=services.mids,
+        )
+        advance(session, [order.id for order in draft.orders], TransferStatus.SUBMITTED)
+    _log.info("batch_committed", batch=batch_id, payments=len(draft.orders), fills=len(draft.clearing.fills))
+
+
+def _remove_culprit(services: Services, draft: Draft, reverted: CallReverted) -> None:
+    """Fail the order, or withdraw the quote, that the hub names; nothing else of the batch is touched."""
+    named = reverted.args_by_name
+    _log.warning("batch_simulation_reverted", error=reverted.name, arguments=named)
+    used = sorted({fill.offer_id for fill in draft.clearing.fills})
+    if reverted.name.startswith("Order"):
+        with services.database.transaction() as session:
+            end_transfers(
+                session,
+                [draft.orders[named["order"]].id],
+                TransferStatus.FAILED,
+                code="TRANSFER_REFUSED_BY_HUB",
+                detail=f"The settlement contract would refuse this order ({reverted.name}); nothing was moved.",
+            )
+    elif reverted.name.startswith(("Quote", "Fill")):
+        quote = used[named["quote"]] if "quote" in named else draft.clearing.fills[named["fill"]].offer_id
+        with services.database.transaction() as session:
+            withdraw_quote(session, quote)
+    else:
+        raise reverted

@@ -1,0 +1,35 @@
+"""The submit worker: sends what is stored, by nonce, and learns what became of it."""
+
+from __future__ import annotations
+
+from sqlmodel import Session
+
+from chainwallet.bootstrap import Services
+from chainwallet.payments.deposits import resubmit_group
+from chainwallet.payments.transfers import TransferStatus, advance
+from chainwallet.settlement.batches import fail_batch
+from chainwallet.settlement.lanes import ChainTx, TxKind
+from chainwallet.settlement.submitter import sweep
+
+
+def submit_step(services: Services) -> bool:
+    """One pass over the open transactions."""
+    done = sweep(
+        services.database,
+        services.node,
+        services.operator,
+        confirmations=services.settings.confirmations,
+        cap_wei=services.gas_price_max_wei,
+        on_reverted=_undo,
+    )
+    if done.sent:
+        services.wake("index")
+    return done.progress
+
+
+def _undo(session: Session, tx: ChainTx) -> None:
+    """A reverted transaction moved nothing: what it was for waits for another one."""
+    if tx.kind == TxKind.SETTLE:
+        advance(session, fail_batch(session, int(tx.reference)), TransferStatus.ACCEPTED)
+    elif tx.kind == TxKind.DEPOSIT:
+        resubmit_group(session, tx.reference)

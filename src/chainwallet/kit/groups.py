@@ -1,0 +1,101 @@
+"""Group commit: concurrent requests of one kind share one transaction, and each is told its own outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+import structlog
+from sqlmodel import Session
+
+from chainwallet.kit.database import Database
+
+Request = TypeVar("Request")
+Outcome = TypeVar("Outcome")
+
+_log = structlog.get_logger(__name__)
+
+
+class GroupCommit(Generic[Request, Outcome]):
+    """Runs `work(session, requests)` for whatever has queued up, in one transaction per group.
+
+    `work` returns one outcome per request, in order; an outcome that is an exception is raised to
+    its own caller only. Outcomes are handed out after the commit, so "accepted" means durable. If a
+    group as a whole fails (a constraint, a lost connection), its members are tried one at a time, so
+    that one bad request cannot take its neighbours with it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        database: Database,
+        work: Callable[[Session, Sequence[Request]], Sequence[Outcome | Exception]],
+        *,
+        largest: int = 64,
+        after_commit: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._work = work
+        self._largest = largest
+        self._after_commit = after_commit
+        self._queue: queue.SimpleQueue[tuple[Request, Future[Outcome]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"group-{name}", daemon=True)
+        self._thread.start()
+
+    async def submit(self, request: Request) -> Outcome:
+        """The outcome of `request`, once its group is committed."""
+        return await asyncio.wrap_future(self._put(request))
+
+    def submit_wait(self, request: Request) -> Outcome:
+        """As `submit`, for callers outside an event loop."""
+        return self._put(request).result()
+
+    def close(self) -> None:
+        """Finish what is queued and stop."""
+        self._queue.put(None)
+        self._thread.join(timeout=30)
+
+    def _put(self, request: Request) -> Future[Outcome]:
+        future: Future[Outcome] = Future()
+        self._queue.put((request, future))
+        return future
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            group = [first]
+            stop = False
+            while len(group) < self._largest:
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if item is None:
+                    stop = True
+                    break
+                group.append(item)
+            self._commit(group)
+            if stop:
+                return
+
+    def _commit(self, group: list[tuple[Request, Future[Outcome]]]) -> None:
+        try:
+            with self._database.transaction() as session:
+                outcomes = self._work(session, [request for request, _ in group])
+        except Exception as error:
+            if len(group) == 1:
+                group[0][1].set_exception(error)
+                return
+            _log.warning("group_commit_split", size=len(group), error=repr(error))
+            for member in group:
+                self._commit([member])
+            return
+        self._after_commit()
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)

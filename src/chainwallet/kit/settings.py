@@ -1,0 +1,64 @@
+"""Settings: environment variables `CHAINWALLET_*`, each with a default that works on a laptop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator may set. docs/settings.md explains each; a test keeps the two equal."""
+
+    model_config = SettingsConfigDict(env_prefix="CHAINWALLET_", extra="ignore")
+
+    data_dir: Path = Field(
+        default=Path("data"), description="Folder of the embedded database, the managed chain and the key file."
+    )
+    database_url: str | None = Field(
+        default=None, description="PostgreSQL URL; without it a server is embedded under the data folder."
+    )
+    chain_url: str = Field(
+        default="anvil",
+        description="`anvil` (managed child process), `embedded` (in process, throwaway) or a JSON-RPC URL.",
+    )
+    operator_key: SecretStr | None = Field(
+        default=None,
+        description="First operator's bearer key, with every scope; without it one is made in the data folder.",
+    )
+    key_encryption_key: SecretStr | None = Field(
+        default=None,
+        description="32 bytes in hex that wrap customers' keys; without it a key file is made in the data folder.",
+    )
+    deployer_key: SecretStr | None = Field(
+        default=None,
+        description="Private key (hex) that deploys and settles on an external chain; managed chains make their own.",
+    )
+    fee_bps: int = Field(
+        default=10, ge=0, le=1_000, description="Service fee on each payment, in basis points of the source amount."
+    )
+    quote_ttl_s: int = Field(default=60, ge=1, le=3_600, description="How long a customer's quote is firm, in seconds.")
+    settle_margin_s: int = Field(
+        default=600,
+        ge=30,
+        le=86_400,
+        description="How long after its quote expires an accepted order may still settle, in seconds.",
+    )
+    confirmations: int = Field(
+        default=1, ge=1, le=256, description="Blocks, the including one counted, after which a payment is settled."
+    )
+    batch_max: int = Field(default=250, ge=1, le=500, description="Most payments in one settlement transaction.")
+    batch_linger_ms: int = Field(
+        default=150,
+        ge=0,
+        le=60_000,
+        description="How long a batch that is not full waits for more payments, in milliseconds.",
+    )
+    gas_price_max_gwei: int = Field(
+        default=500, ge=1, description="Highest fee per gas that a settlement transaction may offer, in gwei."
+    )
+    webhooks_to_loopback: bool = Field(
+        default=False, description="Let webhooks be sent to this machine itself: for development only."
+    )
+    log_level: str = Field(default="info", description="debug, info, warning or error.")

@@ -1,0 +1,86 @@
+"""The books: accounts, journal entries, postings and holds.
+
+Owns: every balance; accounts per (owner, currency, kind), the journal, what is held, the next order nonce.
+Never: asks another room, prices, signs, or decides whether a payment may happen; a posting is never changed.
+Invariants: I1 conservation; I2 no negative available; I3 running figures equal their rows; I12 an entry is booked
+once; I13 history is only added to; I14 a hold closes once; I15 nonces only rise; I16 clearing is empty when idle.
+"""
+
+from chainwallet.ledger.accounts import AccountKey, ensure_accounts, lock_accounts
+from chainwallet.ledger.balances import (
+    Balance,
+    StatementLine,
+    StatementPage,
+    balances,
+    balances_of,
+    statement,
+)
+from chainwallet.ledger.errors import (
+    EntryConflict,
+    HoldConflict,
+    HoldNotOpen,
+    InsufficientFunds,
+    InvalidEntry,
+    InvalidHold,
+    UnbalancedEntry,
+    UnknownAccount,
+)
+from chainwallet.ledger.holds import (
+    Held,
+    HoldOutcome,
+    HoldPart,
+    HoldRequest,
+    HoldView,
+    Refused,
+    holds_of,
+    place_holds,
+    release_holds,
+    renew_nonces,
+)
+from chainwallet.ledger.journal import EntryDraft, capture_and_post
+from chainwallet.ledger.models import Account, AccountKind, Hold, HoldStatus, JournalEntry, Posting
+from chainwallet.ledger.seals import BooksRoot, books_root, books_root_at
+from chainwallet.ledger.verify import Violation, verify
+
+__all__ = [
+    "Account",
+    "AccountKey",
+    "AccountKind",
+    "Balance",
+    "BooksRoot",
+    "EntryConflict",
+    "EntryDraft",
+    "Held",
+    "Hold",
+    "HoldConflict",
+    "HoldNotOpen",
+    "HoldOutcome",
+    "HoldPart",
+    "HoldRequest",
+    "HoldStatus",
+    "HoldView",
+    "InsufficientFunds",
+    "InvalidEntry",
+    "InvalidHold",
+    "JournalEntry",
+    "Posting",
+    "Refused",
+    "StatementLine",
+    "StatementPage",
+    "UnbalancedEntry",
+    "UnknownAccount",
+    "Violation",
+    "balances",
+    "balances_of",
+    "books_root",
+    "books_root_at",
+    "capture_and_post",
+    "ensure_accounts",
+    "holds_of",
+    "lock_accounts",
+    "place_holds",
+    "release_holds",
+    "renew_nonces",
+    "statement",
+    "verify",
+]

@@ -1,0 +1,123 @@
+"""Accounts: found or opened by their key, and locked in one order before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from chainwallet.kit.money import currency
+from chainwallet.ledger.errors import UnknownAccount
+from chainwallet.ledger.models import MAY_GO_NEGATIVE, AccountKind
+from chainwallet.ledger.seals import sql_account_seal
+from chainwallet.ledger.sql import int_array, is_label, run
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AccountKey:
+    """What makes an account one account: a customer id (or 'treasury', 'clearing', 'hub'), currency and kind."""
+
+    owner_id: str
+    currency: str
+    kind: AccountKind
+
+    def __post_init__(self) -> None:
+        currency(self.currency)
+        if not is_label(self.owner_id):
+            raise UnknownAccount("An account's owner is named by 1 to 128 printable characters.")
+        AccountKind(self.kind)
+
+
+@dataclass(slots=True)
+class LockedAccount:
+    """An account's figures while its row is locked; the deciding functions advance them as they go."""
+
+    id: int
+    currency: str
+    kind: AccountKind
+    posted_units: int
+    held_units: int
+    last_nonce: int
+    seal: bytes
+
+    @property
+    def available_units(self) -> int:
+        return self.posted_units - self.held_units
+
+    @property
+    def may_go_negative(self) -> bool:
+        return self.kind in MAY_GO_NEGATIVE
+
+
+_FIND = """
+SELECT owner_id, currency, kind, id FROM account
+WHERE (owner_id, currency, kind) IN (
+  SELECT * FROM unnest(%(owners)s::text[], %(currencies)s::text[], %(kinds)s::text[])
+)
+"""
+
+_OPEN = f"""
+INSERT INTO account (owner_id, currency, kind, seal)
+SELECT owner_id, currency, kind, {sql_account_seal("owner_id", "currency", "kind")}
+FROM unnest(%(owners)s::text[], %(currencies)s::text[], %(kinds)s::text[]) AS u(owner_id, currency, kind)
+ON CONFLICT DO NOTHING
+"""
+
+
+def ensure_accounts(session: Session, keys: Iterable[AccountKey]) -> dict[AccountKey, int]:
+    """The ids of these accounts; those that do not exist are opened, empty. Safe to race.
+
+    Raises MONEY_UNKNOWN_CURRENCY (from AccountKey). One statement when all exist, three otherwise.
+    """
+    wanted = sorted(set(keys))  # in one order: two callers opening the same accounts do not deadlock
+    found = _find(session, wanted)
+    missing = [key for key in wanted if key not in found]
+    if missing:
+        run(session, _OPEN, **_columns(missing))
+        found |= _find(session, missing)
+    return found
+
+
+def _find(session: Session, keys: list[AccountKey]) -> dict[AccountKey, int]:
+    rows = run(session, _FIND, **_columns(keys)) if keys else []
+    return {AccountKey(owner_id, code, AccountKind(kind)): int(key) for owner_id, code, kind, key in rows}
+
+
+def _columns(keys: list[AccountKey]) -> dict[str, list[str]]:
+    return {
+        "owners": [key.owner_id for key in keys],
+        "currencies": [key.currency for key in keys],
+        "kinds": [str(key.kind) for key in keys],
+    }
+
+
+_LOCK = """
+SELECT a.id, a.currency, a.kind, a.posted_units::text, a.held_units::text, a.last_nonce, a.seal FROM account a
+WHERE a.id IN (
+  SELECT unnest(%(ids)s::bigint[])
+  UNION SELECT h.account_id FROM hold h WHERE h.reference = ANY(%(references)s::text[])
+)
+ORDER BY a.id
+FOR NO KEY UPDATE OF a
+"""
+
+
+def lock_accounts(
+    session: Session, account_ids: Iterable[int], *, references: Iterable[str] = ()
+) -> dict[int, LockedAccount]:
+    """Lock these accounts, and those that holds under `references` are on, until the transaction ends.
+
+    Every verb that changes a balance takes its locks here, in id order, so one verb cannot deadlock with
+    another. A transaction that calls several of them locks the accounts of all of them here first.
+    Raises LEDGER_UNKNOWN_ACCOUNT.
+    """
+    wanted = set(account_ids)
+    rows = run(session, _LOCK, ids=int_array(sorted(wanted)), references=sorted(set(references)))
+    locked = {
+        key: LockedAccount(key, code, AccountKind(kind), int(posted), int(held), nonce, seal)
+        for key, code, kind, posted, held, nonce, seal in rows
+    }
+    if unknown := wanted - locked.keys():
+        raise UnknownAccount("No account has this id; open it with ensure_accounts first.", account_ids=sorted(unknown))
+    return locked

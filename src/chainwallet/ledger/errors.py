@@ -1,0 +1,51 @@
+"""What the ledger refuses, each with a stable code."""
+
+from __future__ import annotations
+
+from chainwallet.kit.errors import ChainwalletError
+
+
+class InsufficientFunds(ChainwalletError):
+    code = "LEDGER_INSUFFICIENT_FUNDS"
+    status = 409
+
+
+class UnknownAccount(ChainwalletError):
+    code = "LEDGER_UNKNOWN_ACCOUNT"
+    status = 404
+
+
+class UnbalancedEntry(ChainwalletError):
+    """The caller's arithmetic is wrong: nothing was written."""
+
+    code = "LEDGER_UNBALANCED_ENTRY"
+    status = 500
+
+
+class InvalidEntry(ChainwalletError):
+    code = "LEDGER_INVALID_ENTRY"
+    status = 500
+
+
+class InvalidHold(ChainwalletError):
+    code = "LEDGER_INVALID_HOLD"
+    status = 500
+
+
+class EntryConflict(ChainwalletError):
+    """The same (kind, reference) stands in the journal with other postings."""
+
+    code = "LEDGER_ENTRY_CONFLICT"
+    status = 409
+
+
+class HoldConflict(ChainwalletError):
+    """The same reference already holds something else, or its hold is closed."""
+
+    code = "LEDGER_HOLD_CONFLICT"
+    status = 409
+
+
+class HoldNotOpen(ChainwalletError):
+    code = "LEDGER_HOLD_NOT_OPEN"
+    status = 409

@@ -1,0 +1,110 @@
+"""A book as arrays: one column of the programme per offer that can still sell something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainwallet.market.model import Book, Offer
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Column q sells currency `sell[q]`, buys `buy[q]`, up to `cap_units[q]` of what it sells.
+
+    `price[q]` is what it buys per unit that it sells. `group[q]` is the row of `group_units` that it shares
+    with the maker's other offers of the same currency, or -1 where that inventory cannot bind.
+    """
+
+    codes: tuple[str, ...]
+    index: dict[str, int]
+    offers: tuple[Offer, ...]
+    cap_units: tuple[int, ...]
+    group_units: tuple[int, ...]
+    sell: Ints
+    buy: Ints
+    group: Ints
+
+    @cached_property
+    def price(self) -> Floats:
+        return np.array([offer.buy_units / offer.sell_units_max for offer in self.offers], dtype=np.float64)
+
+    @cached_property
+    def cap(self) -> Floats:
+        return np.array(self.cap_units, dtype=np.float64)
+
+    def scaled_limits(self, scale: Floats) -> Floats:
+        """The inventory rows' upper bounds, at `scale` units of the programme per unit of each currency."""
+        limits = np.array(self.group_units, dtype=np.float64)
+        return limits * scale[self.group_sell] if self.group_units else limits
+
+    @cached_property
+    def sell_of(self) -> list[int]:
+        return [int(node) for node in self.sell]
+
+    @cached_property
+    def buy_of(self) -> list[int]:
+        return [int(node) for node in self.buy]
+
+    @cached_property
+    def group_sell(self) -> list[int]:
+        """The currency of each inventory row."""
+        sold = dict(zip(self.group_of, self.sell_of, strict=True))
+        return [sold[group] for group in range(len(self.group_units))]
+
+    @cached_property
+    def group_of(self) -> list[int]:
+        return [int(group) for group in self.group]
+
+
+def columns_of(book: Book, more_codes: Iterable[str] = ()) -> Columns:
+    """The columns of a book. Offers that can sell nothing are left out; `more_codes` are given rows as well."""
+    inventory = book.inventory_units
+    usable: list[Offer] = []
+    caps: list[int] = []
+    members: dict[tuple[str, str], list[int]] = {}
+    codes = set(more_codes)
+    for offer in book.offers:
+        owner = (offer.maker, offer.sell)
+        cap = min(offer.sell_units_left, inventory.get(owner, 0))
+        if cap > 0:
+            members.setdefault(owner, []).append(len(usable))
+            usable.append(offer)
+            caps.append(cap)
+            codes.add(offer.sell)
+            codes.add(offer.buy)
+    names = tuple(sorted(codes))
+    index = {code: row for row, code in enumerate(names)}
+    group, limits = _binding_groups(members, caps, book)
+    return Columns(
+        codes=names,
+        index=index,
+        offers=tuple(usable),
+        cap_units=tuple(caps),
+        group_units=limits,
+        sell=np.array([index[offer.sell] for offer in usable], dtype=np.int32),
+        buy=np.array([index[offer.buy] for offer in usable], dtype=np.int32),
+        group=group,
+    )
+
+
+def _binding_groups(
+    members: dict[tuple[str, str], list[int]], caps: list[int], book: Book
+) -> tuple[Ints, tuple[int, ...]]:
+    """A row for each inventory that is smaller than what the offers drawing on it promise together."""
+    group = np.full(len(caps), -1, dtype=np.int32)
+    limits: list[int] = []
+    for owner, columns in members.items():
+        limit = book.inventory_units[owner]
+        if len(columns) > 1 and sum(caps[q] for q in columns) > limit:
+            group[columns] = len(limits)
+            limits.append(limit)
+    return group, tuple(limits)

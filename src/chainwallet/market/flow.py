@@ -1,0 +1,213 @@
+"""One payment as a programme: the cheapest, or the largest, flow of money from one currency to another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from chainwallet.market.columns import Columns, Floats
+from chainwallet.market.errors import no_route
+from chainwallet.market.model import Leg
+from chainwallet.market.paths import Ladder
+from chainwallet.market.programme import INFINITY, SIZE, UPPER_MAX, Programme, Vertex, book_matrix, solve
+from chainwallet.market.repair import Scaled, repair
+from chainwallet.market.residual import Residual
+
+_SLACK = 1e-9  # a source that is left over by more than this part of itself found no offer to go through
+_RESCALES_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """A flow in exact integers: `source_units` pay for the fills, which leave `target_units` over."""
+
+    source_units: int
+    target_units: int
+    fills: Mapping[int, int]  # column: units sold
+    prices: Mapping[str, float] = field(default_factory=dict)  # marginal, in source units; empty where not solved for
+    is_all: bool = False  # no larger flow exists
+
+
+class Flow:
+    """The programmes of one (source, target) pair over a book.
+
+    Currencies are weighed by the best price from the source, so that every scaled price is near one. Raises
+    MarketNoRoute when no chain of offers joins the two.
+    """
+
+    def __init__(self, columns: Columns, ladder: Ladder, source: str, target: str) -> None:
+        known = columns.index
+        self._columns = columns
+        self._source, self._target = known.get(source, -1), known.get(target, -1)
+        if min(self._source, self._target) < 0:
+            raise no_route(source, target)
+        cost = ladder.tree(self._source, self._target).cost
+        if not np.isfinite(cost[self._target]):
+            raise no_route(source, target)
+        self._reached = np.isfinite(cost)
+        self._worth = np.where(self._reached, cost, 1.0)
+        # money that came back to the source, or went on from the target, would only have circled
+        self._usable = self._reached[columns.buy] & (columns.buy != self._target) & (columns.sell != self._source)
+        self._usable &= ladder.leads_outwards(self._source, self._target, columns.buy, columns.sell)
+        prices = columns.price * self._worth[columns.buy] / self._worth[columns.sell]
+        self._price = np.where(self._usable, prices, 1.0)
+        self._matrix = book_matrix(columns, self._price)
+
+    def deliver(self, target_units: int) -> Solved:
+        """The cheapest flow that delivers `target_units`; the largest flow where none delivers that much."""
+        return self._to_target(target_units) or self._largest(target_units)
+
+    def send(self, source_units: int) -> Solved:
+        """The flow that delivers the most for `source_units`.
+
+        Where offers do not take that much: the largest flow at its least cost, with `is_all`.
+        """
+        vertex, scale = self._vertex_from(source_units)
+        if vertex is None or 1.0 - self._spent(vertex) / SIZE > _SLACK:
+            largest = self._largest(self._target_units_max(source_units))
+            cheapest = self._to_target(largest.target_units) if largest.target_units else None
+            solved: Solved | None = replace(cheapest or largest, is_all=True)
+        else:
+            solved = self._exact(vertex, scale, goal=self._target, net={self._source: source_units}, free=None)
+        # a few units short, or a few too dear: where amounts are that small the rounding of each step decides
+        is_paid = solved is not None and solved.source_units <= source_units
+        return solved if solved is not None and is_paid else self._bisect(source_units)
+
+    def _to_target(self, target_units: int) -> Solved | None:
+        scale = self._scale(target_units * float(self._worth[self._target]))
+        lower, upper = self._row_bounds(scale)
+        lower[self._target] = target_units * scale[self._target]
+        lower[self._source] = -INFINITY
+        vertex = self._solve(scale, lower, upper, goal=self._source)
+        net = {self._target: -target_units}
+        return self._exact(vertex, scale, goal=self._source, net=net, free=self._source)
+
+    def _vertex_from(self, source_units: int) -> tuple[Vertex | None, Floats]:
+        scale = self._scale(float(source_units))
+        lower, upper = self._row_bounds(scale)
+        lower[self._source] = -source_units * scale[self._source]
+        return self._solve(scale, lower, upper, goal=self._target), scale
+
+    def _largest(self, target_units: int) -> Solved:
+        """`target_units` where an exact flow delivers them, or the most that one does, whatever it costs."""
+        solved = self._unbounded(target_units)
+        if solved is not None and solved.target_units >= target_units:
+            return solved
+        along_paths = self._along_paths(target_units)
+        return along_paths if solved is None or along_paths.target_units > solved.target_units else solved
+
+    def _unbounded(self, size_units: int) -> Solved | None:
+        """The largest flow into the target. `size_units` of the target: what it is expected to stay below."""
+        size = min(size_units * float(self._worth[self._target]), self._narrowest_end())
+        solved = None
+        for _ in range(_RESCALES_MAX):
+            scale = self._scale(size)
+            lower, upper = self._row_bounds(scale)
+            lower[self._source] = -INFINITY
+            vertex = self._solve(scale, lower, upper, goal=self._target)
+            solved = self._exact(vertex, scale, goal=self._target, net={}, free=self._source)
+            if not solved or solved.target_units * scale[self._target] > SIZE * 1e-5:
+                break
+            size *= 1e-5  # a bottleneck on the way is far below both ends: look closer, the solver is absolute
+        return solved
+
+    def _along_paths(self, target_units: int) -> Solved:
+        """As much of `target_units` as the best paths deliver, one after another, without a solver."""
+        residual = Residual(self._columns)
+        residual.surplus_units[self._target] -= target_units
+        residual.cover(self._target, self._source)
+        return self._state(residual, {self._target: -target_units}, {})
+
+    def _bisect(self, source_units: int) -> Solved:
+        """The most that `source_units` deliver along the best paths: for sizes of a few units, where rounding rules."""
+        low, high = 0, self._target_units_max(source_units)
+        best = self._along_paths(0)
+        while low < high:
+            middle = (low + high + 1) // 2
+            tried = self._along_paths(middle)
+            if tried.target_units == middle and tried.source_units <= source_units:
+                low, best = middle, tried
+            else:
+                high = middle - 1
+        return best
+
+    def _target_units_max(self, source_units: int) -> int:
+        """What `source_units` would deliver if the best path had room for all of it, and more."""
+        return int(source_units / float(self._worth[self._target])) + 1
+
+    def _scale(self, size: float) -> Floats:
+        """Scaled units per unit of each currency, so that `size`, in source units, becomes SIZE."""
+        return self._worth * (SIZE / max(size, 1.0))
+
+    def _narrowest_end(self) -> float:
+        """The most that can leave the source's or reach the target's offers, in source units."""
+        columns = self._columns
+        sold_worth = columns.cap * self._worth[columns.sell]
+        into = sold_worth[self._usable & (columns.sell == self._target)].sum()
+        out = (sold_worth * self._price)[self._usable & (columns.buy == self._source)].sum()
+        return float(min(into, out))
+
+    def _row_bounds(self, scale: Floats) -> tuple[Floats, Floats]:
+        columns = self._columns
+        currencies, groups = len(columns.codes), len(columns.group_units)
+        lower = np.concatenate([np.zeros(currencies), np.full(groups, -INFINITY)])
+        return lower, np.concatenate([np.full(currencies, INFINITY), columns.scaled_limits(scale)])
+
+    def _upper(self, scale: Floats) -> Floats:
+        columns = self._columns
+        return np.where(self._usable, np.minimum(columns.cap * scale[columns.sell], UPPER_MAX), 0.0)
+
+    def _solve(self, scale: Floats, lower: Floats, upper: Floats, *, goal: int) -> Vertex | None:
+        """Maximise what the `goal` currency has left over (for the source: minimise what it lacks)."""
+        columns = self._columns
+        gained = np.where(columns.sell == goal, 1.0, np.where(columns.buy == goal, -self._price, 0.0))
+        cost = np.where(self._usable, gained, 0.0)
+        return solve(Programme(cost, self._upper(scale), lower, upper, self._matrix))
+
+    def _exact(
+        self, vertex: Vertex | None, scale: Floats, *, goal: int, net: Mapping[int, int], free: int | None
+    ) -> Solved | None:
+        """The vertex in integers; None when there is none, or when its last units cannot be found."""
+        if vertex is None:
+            return None
+        residual = Residual(self._columns)
+        for node, units in net.items():
+            residual.surplus_units[node] += units
+        if not repair(residual, Scaled(vertex, self._upper(scale), scale), root=goal, free=free):
+            return None
+        return self._state(residual, net, self._prices(vertex, scale, goal))
+
+    def _state(self, residual: Residual, net: Mapping[int, int], prices: Mapping[str, float]) -> Solved:
+        spent_units = net.get(self._source, 0) - residual.surplus_units[self._source]
+        delivered_units = residual.surplus_units[self._target] - net.get(self._target, 0)
+        return Solved(spent_units, delivered_units, residual.fills(), prices)
+
+    def _spent(self, vertex: Vertex) -> float:
+        """What the offers take of the source currency, scaled."""
+        return float(vertex.values @ np.where(self._columns.buy == self._source, self._price, 0.0))
+
+    def _prices(self, vertex: Vertex, scale: Floats, goal: int) -> dict[str, float]:
+        """The marginal price of each currency in source units: the rows' duals, unscaled."""
+        worth = -vertex.row_dual[: len(scale)] * scale / scale[goal]
+        worth[goal] = 1.0
+        if worth[self._source] <= 0:  # one more unit of the source would buy nothing
+            return {}
+        prices = worth / worth[self._source]
+        return {code: float(prices[c]) for c, code in enumerate(self._columns.codes) if self._reached[c]}
+
+
+def in_order(fills: Mapping[int, int], columns: Columns, source: str) -> tuple[Leg, ...]:
+    """The fills as legs, in the order in which the payer's money passes them."""
+    by_buy: dict[str, list[Leg]] = {}
+    for column, sold_units in fills.items():
+        leg = columns.offers[column].leg(sold_units)
+        by_buy.setdefault(leg.buy, []).append(leg)
+    waiting, ordered = [source], list[Leg]()
+    while by_buy:
+        code = waiting.pop(0) if waiting else min(by_buy)
+        reached = by_buy.pop(code, [])
+        ordered.extend(reached)
+        waiting.extend(leg.sell for leg in reached)
+    return tuple(ordered)

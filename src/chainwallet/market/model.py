@@ -1,0 +1,133 @@
+"""What the market is about: offers, the book of them, payments to clear, and the legs that answer.
+
+Amounts are units (1e-6 of a currency unit). A leg is seen from the payer's side of the table: the maker
+gives `sold_units` of `sell` and gets `bought_units` of `buy`, never less than its price, rounded up. The
+settlement contract computes the same integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A maker's signed quote: up to `sell_units_max` of `sell` at `buy_units` of `buy` for all of it.
+
+    `sell_units_left` is what earlier fills have left of it.
+    """
+
+    id: str
+    maker: str
+    sell: str
+    buy: str
+    sell_units_max: int
+    buy_units: int
+    sell_units_left: int
+
+    def __post_init__(self) -> None:
+        if self.sell == self.buy or self.sell_units_max < 1 or self.buy_units < 1:
+            raise ValueError(f"offer {self.id}: two different currencies and positive amounts are needed")
+        if not 0 <= self.sell_units_left <= self.sell_units_max:
+            raise ValueError(f"offer {self.id}: what is left lies outside what was offered")
+
+    def bought_up(self, sold_units: int) -> int:
+        """What the maker gets for `sold_units`, rounded up (the contract's formula)."""
+        return -(-sold_units * self.buy_units // self.sell_units_max)
+
+    def sold_down(self, bought_units: int) -> int:
+        """The most the maker gives for at most `bought_units`: the largest x with bought_up(x) <= bought_units."""
+        return bought_units * self.sell_units_max // self.buy_units
+
+    def leg(self, sold_units: int) -> Leg:
+        return Leg(self.id, self.maker, self.sell, sold_units, self.buy, self.bought_up(sold_units))
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """An immutable snapshot of every open offer.
+
+    `inventory_units[(maker, currency)]` is what a maker can still sell of a currency over all its offers
+    together, normally its position on chain. A maker that is not listed has nothing to sell.
+    """
+
+    version: int
+    offers: tuple[Offer, ...]
+    inventory_units: Mapping[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One offer, filled: the maker gives `sold_units` of `sell` and gets `bought_units` of `buy`."""
+
+    offer_id: str
+    maker: str
+    sell: str
+    sold_units: int
+    buy: str
+    bought_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one payment goes through the book: `source_units` leave, `target_units` arrive, `legs` between.
+
+    `prices`, known when the programme was solved for it: the marginal price of each currency on the way,
+    in units of `source`.
+    """
+
+    source: str
+    target: str
+    source_units: int
+    target_units: int
+    legs: tuple[Leg, ...]
+    prices: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFlow:
+    """What a signed payment order does to the pool: `source_units` go in, `target_units` come out.
+
+    Orders of one `lane` (a payer and source currency: one nonce sequence on chain) settle in the order
+    given or not at all: when one is set aside, so are the later ones.
+    """
+
+    id: str
+    source: str
+    source_units: int
+    target: str
+    target_units: int
+    lane: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.source_units < 1 or self.target_units < 1:
+            raise ValueError(f"order {self.id}: positive amounts are needed")
+
+
+class SetAside(StrEnum):
+    """Why a payment does not settle in this batch."""
+
+    NO_ROUTE = "no_route"  # no quotes lead from its source to its target
+    PRICE = "price"  # at the best price in the book its source does not pay for its target
+    LIQUIDITY = "liquidity"  # the quotes that would fund it are used up or too small
+    LANE = "lane"  # an earlier order of its lane is set aside
+
+
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """The answer for a batch: what each maker is asked for, what is left over, and who waits.
+
+    `prices` are the duals: the marginal value of one unit of each currency, in the weights' currency.
+    `value` is what the surplus is worth at the weights; `bound` the programme's optimum before rounding
+    (None where no programme had to be solved).
+    """
+
+    fills: tuple[Leg, ...]
+    surplus_units: Mapping[str, int]
+    settled: tuple[str, ...]
+    set_aside: Mapping[str, SetAside]
+    prices: Mapping[str, float] = field(default_factory=dict)
+    value: float = 0.0
+    bound: float | None = None

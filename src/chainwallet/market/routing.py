@@ -1,0 +1,141 @@
+"""Routes: how one payment goes through the book at the least cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chainwallet.kit.money import InvalidAmount
+from chainwallet.market.columns import columns_of
+from chainwallet.market.errors import too_little_source, too_little_target, too_small
+from chainwallet.market.flow import Flow, in_order
+from chainwallet.market.model import Book, Leg, Offer, Route
+from chainwallet.market.paths import Ladder
+
+
+def route_to_target(book: Book, source: str, target: str, target_units: int) -> Route:
+    """The route that delivers exactly `target_units` for the fewest source units; see Router."""
+    return Router(book).route_to_target(source, target, target_units)
+
+
+def route_from_source(book: Book, source: str, target: str, source_units: int) -> Route:
+    """The route that delivers the most target units for exactly `source_units`; see Router."""
+    return Router(book).route_from_source(source, target, source_units)
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """The best path of a pair: its offers from source to target, each with the most it can sell."""
+
+    steps: tuple[tuple[Offer, int], ...]
+    target_units_max: int
+
+    def to_target(self, target_units: int) -> tuple[int, tuple[Leg, ...]]:
+        """The source units that deliver `target_units`, and the legs in order."""
+        need = target_units
+        legs: list[Leg] = []
+        for offer, _ in reversed(self.steps):
+            leg = offer.leg(need)
+            need = leg.bought_units
+            legs.append(leg)
+        legs.reverse()
+        return need, tuple(legs)
+
+    def from_source(self, source_units: int) -> int | None:
+        """The target units that `source_units` deliver; None when they do not fit."""
+        carried = source_units
+        for offer, cap_units in self.steps:
+            carried = offer.sold_down(carried)
+            if carried > cap_units:
+                return None
+        return carried
+
+
+class Router:
+    """Routes through one book. Build one per book version; safe to share between threads.
+
+    Promise: exact integers; every maker gets its price rounded up; no cap or inventory is passed; no currency
+    on the way runs short. The cost is the programme's optimum plus at most one unit of either currency of
+    each leg (and 1e-10 of the amount, the solver's precision).
+
+    Amounts that fit through the pair's best path take it at once; larger ones are solved by the programme.
+    Where both apply they agree within that bound. Where makers' quotes cross, a route only leads outwards from
+    its source (paths.py), so that no payment is paid by a loop.
+    """
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self._columns = columns_of(book)
+        self._ladder = Ladder(self._columns)
+        self._paths: dict[tuple[str, str], _Path | None] = {}
+
+    def route_to_target(self, source: str, target: str, target_units: int) -> Route:
+        """Deliver exactly `target_units` for the fewest source units.
+
+        Raises MarketNoRoute, or MarketInsufficientLiquidity with the most that can be delivered.
+        """
+        _require_positive(target_units)
+        if source == target:
+            return Route(source, target, target_units, target_units, ())
+        path = self._path(source, target)
+        if path is None or target_units > path.target_units_max:
+            return self.solve_to_target(source, target, target_units)
+        source_units, legs = path.to_target(target_units)
+        return Route(source, target, source_units, target_units, legs)
+
+    def route_from_source(self, source: str, target: str, source_units: int) -> Route:
+        """Deliver the most target units for exactly `source_units`. Units that buy nothing stay in the pool.
+
+        Raises MarketNoRoute, MarketAmountTooSmall, or MarketInsufficientLiquidity with the most that can be sent.
+        """
+        _require_positive(source_units)
+        if source == target:
+            return Route(source, target, source_units, source_units, ())
+        path = self._path(source, target)
+        target_units = None if path is None else path.from_source(source_units)
+        if path is None or target_units is None:
+            return self.solve_from_source(source, target, source_units)
+        if target_units == 0:
+            raise too_small(source, target)
+        return Route(source, target, source_units, target_units, path.to_target(target_units)[1])
+
+    def solve_to_target(self, source: str, target: str, target_units: int) -> Route:
+        """As route_to_target, always by the programme."""
+        solved = Flow(self._columns, self._ladder, source, target).deliver(target_units)
+        if solved.target_units < target_units:
+            raise too_little_target(source, target, most_units=solved.target_units)
+        legs = in_order(solved.fills, self._columns, source)
+        return Route(source, target, solved.source_units, target_units, legs, solved.prices)
+
+    def solve_from_source(self, source: str, target: str, source_units: int) -> Route:
+        """As route_from_source, always by the programme."""
+        solved = Flow(self._columns, self._ladder, source, target).send(source_units)
+        if solved.source_units < source_units and solved.is_all:
+            raise too_little_source(source, target, most_units=solved.source_units)
+        if solved.target_units < 1:
+            raise too_small(source, target)
+        legs = in_order(solved.fills, self._columns, source)
+        return Route(source, target, source_units, solved.target_units, legs, solved.prices)
+
+    def _path(self, source: str, target: str) -> _Path | None:
+        """The pair's best path, found once; None when there is none."""
+        pair = (source, target)
+        if pair not in self._paths:
+            self._paths[pair] = self._find_path(source, target)
+        return self._paths[pair]
+
+    def _find_path(self, source: str, target: str) -> _Path | None:
+        columns, known = self._columns, self._columns.index
+        edges = self._ladder.edges(known[source], known[target]) if {source, target} <= known.keys() else None
+        if edges is None:
+            return None
+        path = [self._ladder.column(edge) for edge in edges]
+        steps = tuple((columns.offers[q], columns.cap_units[q]) for q in path)
+        carried = steps[0][1]
+        for offer, cap_units in steps[1:]:
+            carried = min(cap_units, offer.sold_down(carried))
+        return _Path(steps, carried)
+
+
+def _require_positive(units: int) -> None:
+    if units < 1:
+        raise InvalidAmount("The amount is zero or less; ask for at least one unit.")

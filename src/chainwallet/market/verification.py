@@ -1,0 +1,88 @@
+"""The check before anything is signed: a clearing or a route holds in integers, or it is refused.
+
+Written against the book and the orders alone; it shares no code with what computes the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from chainwallet.market.errors import ClearingInvalid
+from chainwallet.market.model import Book, Clearing, Leg, OrderFlow, Route
+
+
+def verify_clearing(book: Book, orders: Sequence[OrderFlow], clearing: Clearing) -> None:
+    """Raise ClearingInvalid unless the clearing settles these orders within this book, exactly.
+
+    Each order settles or is set aside, later ones of a lane with the earlier; each offer is filled once at
+    most, at its price rounded up, within what is left of it and of its maker's inventory; per currency, what
+    comes in less what goes out is the surplus stated, and not negative.
+    """
+    pool = _settled_flows(orders, clearing)
+    _verify_fills(book, clearing.fills)
+    for leg in clearing.fills:
+        pool[leg.sell] = pool.get(leg.sell, 0) + leg.sold_units
+        pool[leg.buy] = pool.get(leg.buy, 0) - leg.bought_units
+    _verify_pool(pool, clearing.surplus_units)
+
+
+def verify_route(book: Book, route: Route) -> None:
+    """Raise ClearingInvalid unless the route's legs turn its source into its target within this book, exactly."""
+    _verify_fills(book, route.legs)
+    pool = {route.source: route.source_units}
+    pool[route.target] = pool.get(route.target, 0) - route.target_units
+    for leg in route.legs:
+        pool[leg.sell] = pool.get(leg.sell, 0) + leg.sold_units
+        pool[leg.buy] = pool.get(leg.buy, 0) - leg.bought_units
+    short = sorted(code for code, units in pool.items() if units < 0)
+    if short:
+        raise ClearingInvalid(f"The route leaves {', '.join(short)} short; nothing may be signed for it.")
+
+
+def _settled_flows(orders: Sequence[OrderFlow], clearing: Clearing) -> dict[str, int]:
+    """What the settled orders leave in each currency."""
+    settled, aside = set(clearing.settled), set(clearing.set_aside)
+    ids = {order.id for order in orders}
+    if len(ids) != len(orders) or settled | aside != ids or settled & aside or len(settled) != len(clearing.settled):
+        raise ClearingInvalid("Each order must either settle or be set aside, once; nothing may be signed.")
+    pool: dict[str, int] = {}
+    blocked: set[str] = set()
+    for order in orders:
+        if order.id in aside:
+            if order.lane is not None:
+                blocked.add(order.lane)
+            continue
+        if order.lane in blocked:
+            raise ClearingInvalid(f"Order {order.id} would overtake an earlier one of its lane; nothing may be signed.")
+        pool[order.source] = pool.get(order.source, 0) + order.source_units
+        pool[order.target] = pool.get(order.target, 0) - order.target_units
+    return pool
+
+
+def _verify_fills(book: Book, fills: Iterable[Leg]) -> None:
+    wanted = {leg.offer_id for leg in fills}
+    offers = {offer.id: offer for offer in book.offers if offer.id in wanted}
+    drawn: dict[tuple[str, str], int] = {}
+    for leg in fills:
+        offer = offers.pop(leg.offer_id, None)  # popped: an offer is filled once at most
+        if offer is None or (leg.maker, leg.sell, leg.buy) != (offer.maker, offer.sell, offer.buy):
+            raise ClearingInvalid(f"Offer {leg.offer_id} is unknown, filled twice or misstated; nothing may be signed.")
+        price_met = leg.bought_units * offer.sell_units_max >= leg.sold_units * offer.buy_units
+        tight = (leg.bought_units - 1) * offer.sell_units_max < leg.sold_units * offer.buy_units
+        if not 0 < leg.sold_units <= offer.sell_units_left or not (price_met and tight):
+            raise ClearingInvalid(f"The fill of offer {leg.offer_id} misses its price or size; nothing may be signed.")
+        owner = (leg.maker, leg.sell)
+        drawn[owner] = drawn.get(owner, 0) + leg.sold_units
+    for owner, units in drawn.items():
+        if units > book.inventory_units.get(owner, 0):
+            raise ClearingInvalid(f"Maker {owner[0]} would sell more {owner[1]} than it has; nothing may be signed.")
+
+
+def _verify_pool(pool: Mapping[str, int], surplus_units: Mapping[str, int]) -> None:
+    for code in {*pool, *surplus_units}:
+        units = pool.get(code, 0)
+        if units < 0 or units != surplus_units.get(code, 0):
+            raise ClearingInvalid(
+                f"{code} would be left with {units} units, stated are {surplus_units.get(code, 0)}; "
+                "nothing may be signed."
+            )

@@ -1,0 +1,34 @@
+"""The database's shape over time: alembic revisions, carried in the package so that any process can apply them.
+
+Owns: the order in which tables, checks and triggers came to be.
+Never: moves money or rewrites history; a revision that has landed is not edited.
+Invariants: after `upgrade`, the database has exactly the tables that the models declare.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from chainwallet.kit.database import Database
+
+_LOCK = 0x6D696772  # "migr": one process upgrades, the others wait
+
+
+def upgrade(database: Database) -> None:
+    """Bring the database to the newest revision; processes that start together do it once."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
+        connection.commit()
+        try:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")
+            connection.commit()

@@ -1,0 +1,75 @@
+"""Transfers that end before they reach the chain: cancelled, failed or declined; everything held is given back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlmodel import Session, col, select
+
+from chainwallet.kit.clock import unix_seconds, utc_now
+from chainwallet.ledger import release_holds
+from chainwallet.payments.transfers import (
+    TransferNotCancellable,
+    TransferStatus,
+    advance,
+    find_transfer,
+)
+from chainwallet.settlement.batches import QUOTE_LASTS_S, legs_of
+from chainwallet.settlement.makers import lock_quotes, use_quotes
+from chainwallet.settlement.orders import OrderStatus, PlacedOrder, move_orders
+
+
+def end_transfers(
+    session: Session,
+    transfer_ids: Sequence[str],
+    target: TransferStatus,
+    *,
+    code: str | None = None,
+    detail: str | None = None,
+) -> list[str]:
+    """End transfers that no batch has taken; their holds and their makers' reservations are released.
+
+    Returns the ids that ended. Those that a batch took meanwhile are left to it.
+    """
+    orders = session.exec(select(PlacedOrder).where(col(PlacedOrder.id).in_(transfer_ids))).all()
+    lock_quotes(session, list(legs_of(orders)))
+    moved = move_orders(session, [o.id for o in orders], source=OrderStatus.PLACED, target=OrderStatus.WITHDRAWN)
+    use_quotes(session, reserve={key: -units for key, units in legs_of(moved).items()}, fill={})
+    without_order = set(transfer_ids) - {order.id for order in orders}
+    ended = advance(
+        session, [*(order.id for order in moved), *without_order], target, failure_code=code, failure_detail=detail
+    )
+    release_holds(session, [reference for ended_id in ended for reference in _holds(ended_id)])
+    return ended
+
+
+def _holds(transfer_id: str) -> tuple[str, str, str]:
+    return transfer_id, f"{transfer_id}:legs", f"{transfer_id}:review"
+
+
+def cancel_transfer(session: Session, transfer_id: str) -> None:
+    """Cancel a transfer that is accepted or in review. TRANSFER_UNKNOWN, TRANSFER_NOT_CANCELLABLE."""
+    transfer = find_transfer(session, transfer_id)
+    if not end_transfers(session, [transfer_id], TransferStatus.CANCELLED):
+        session.refresh(transfer)
+        raise TransferNotCancellable(
+            f"The transfer is {transfer.status}; only one that no batch has taken yet can be cancelled.",
+            status=transfer.status,
+        )
+
+
+def fail_expired(session: Session) -> list[str]:
+    """Fail the orders that can no longer be mined before their deadline."""
+    statement = select(PlacedOrder.id).where(
+        PlacedOrder.status == OrderStatus.PLACED, col(PlacedOrder.deadline) < unix_seconds(utc_now()) + QUOTE_LASTS_S
+    )
+    overdue = session.exec(statement).all()
+    if not overdue:
+        return []
+    return end_transfers(
+        session,
+        overdue,
+        TransferStatus.FAILED,
+        code="TRANSFER_EXPIRED",
+        detail="No makers funded the payment before its deadline; nothing was moved. Ask for a new quote.",
+    )

@@ -1,0 +1,187 @@
+"""Firm quotes to customers: both amounts exact, fee and spread itemised against mid, good until they expire."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from sqlalchemy import Column, DateTime, Numeric, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, Session, SQLModel
+
+from chainwallet.kit.clock import utc_now
+from chainwallet.kit.database import Database, insert_many
+from chainwallet.kit.errors import ChainwalletError
+from chainwallet.kit.ids import new_id
+from chainwallet.kit.money import InvalidAmount, Money, mul_div_up, quantise_down, quantise_up
+from chainwallet.market.model import Book, Leg
+from chainwallet.market.rates import MidMarket
+from chainwallet.market.routing import Router
+from chainwallet.settlement.makers import live_book
+
+BPS = 10_000
+OUTLIVES_S = 30  # a maker's quote must outlive the customer's, so that the batch can still fill it
+
+
+class QuoteUnknown(ChainwalletError):
+    code = "QUOTE_UNKNOWN"
+    status = 404
+
+
+class QuoteExpired(ChainwalletError):
+    code = "QUOTE_EXPIRED"
+    status = 409
+
+
+class QuoteUsed(ChainwalletError):
+    code = "QUOTE_USED"
+    status = 409
+
+
+class QuoteLiquidityGone(ChainwalletError):
+    code = "QUOTE_LIQUIDITY_GONE"
+    status = 409
+    retryable = True
+
+
+class Quote(SQLModel, table=True):
+    """What a customer was offered. `legs` price it: units per maker quote; `used_by` is the one transfer it made."""
+
+    __tablename__ = "quote"
+
+    id: str = Field(primary_key=True)
+    owner_id: str | None = None
+    source_currency: str
+    source_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    target_currency: str
+    target_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    fee_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    rate: str
+    mid_rate: str
+    cost_bps: Decimal = Field(sa_column=Column(Numeric(12, 2), nullable=False))
+    legs: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    used_by: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRequest:
+    """Price a payment from `source` to `target` (currency codes), of which exactly one amount is fixed."""
+
+    source: str
+    target: str
+    fixed_source: Money | None = None
+    fixed_target: Money | None = None
+
+
+class Pricer:
+    """Prices payments over the latest snapshot of the market; `refresh` takes a new one."""
+
+    def __init__(self, database: Database, mids: MidMarket, *, fee_bps: int, ttl_s: int) -> None:
+        self.mids = mids
+        self._database = database
+        self._fee_bps = fee_bps
+        self.ttl_s = ttl_s
+        self._lock = threading.Lock()
+        self._version = 0
+        self._router = Router(Book(version=0, offers=(), inventory_units={}))
+        self._book = Book(version=0, offers=(), inventory_units={})
+
+    def refresh(self) -> None:
+        """Take the makers' quotes as they are in the database now."""
+        with self._lock, self._database.transaction() as session:
+            book = live_book(session, lasting_s=self.ttl_s + OUTLIVES_S, version=self._version + 1)
+            if book.offers != self._book.offers or book.inventory_units != self._book.inventory_units:
+                self._version += 1
+                self._router, self._book = Router(book), book
+
+    def price(self, request: PriceRequest, *, owner_id: str | None = None, router: Router | None = None) -> Quote:
+        """A firm quote, not yet stored. MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT."""
+        router = router or self._router
+        if request.fixed_source is not None:
+            source_units, target_units, fee_units, legs = self._from_source(router, request, request.fixed_source.units)
+        elif request.fixed_target is not None:
+            source_units, target_units, fee_units, legs = self._to_target(router, request, request.fixed_target.units)
+        else:
+            raise InvalidAmount("Fix either source_amount or target_amount.")
+        now = utc_now()
+        mid = self.mids.mid(request.source, request.target)
+        return Quote(
+            id=new_id("quo"),
+            owner_id=owner_id,
+            source_currency=request.source,
+            source_units=source_units,
+            target_currency=request.target,
+            target_units=target_units,
+            fee_units=fee_units,
+            rate=_decimal(Fraction(target_units, source_units - fee_units)),
+            mid_rate=_decimal(mid),
+            cost_bps=_cost_bps(source_units, target_units, mid),
+            legs=[leg_row(leg) for leg in legs],
+            expires_at=now + timedelta(seconds=self.ttl_s),
+            created_at=now,
+        )
+
+    def _from_source(
+        self, router: Router, request: PriceRequest, source_units: int
+    ) -> tuple[int, int, int, Sequence[Leg]]:
+        fee_units = quantise_up(mul_div_up(source_units, self._fee_bps, BPS), request.source)
+        if fee_units >= source_units:
+            raise InvalidAmount("The amount does not cover the fee; send more.")
+        route = router.route_from_source(request.source, request.target, source_units - fee_units)
+        target_units = quantise_down(route.target_units, request.target)
+        if target_units == 0:
+            raise InvalidAmount(f"The amount is too small to arrive in {request.target}; send more.")
+        return source_units, target_units, fee_units, route.legs
+
+    def _to_target(
+        self, router: Router, request: PriceRequest, target_units: int
+    ) -> tuple[int, int, int, Sequence[Leg]]:
+        route = router.route_to_target(request.source, request.target, target_units)
+        net_units = quantise_up(route.source_units, request.source)
+        fee_units = quantise_up(mul_div_up(net_units, self._fee_bps, BPS - self._fee_bps), request.source)
+        return net_units + fee_units, target_units, fee_units, route.legs
+
+
+def leg_row(leg: Leg) -> dict[str, Any]:
+    """A leg as it is stored: amounts as strings, because JSON numbers are not exact everywhere."""
+    return {
+        "quote_id": leg.offer_id,
+        "maker_id": leg.maker,
+        "sell": leg.sell,
+        "sold_units": str(leg.sold_units),
+        "buy": leg.buy,
+        "bought_units": str(leg.bought_units),
+    }
+
+
+def _decimal(ratio: Fraction) -> str:
+    """Ten significant digits: a rate to read; amounts are exact, rates are not used to compute."""
+    return f"{Decimal(ratio.numerator) / Decimal(ratio.denominator):.10g}"
+
+
+def _cost_bps(source_units: int, target_units: int, mid: Fraction) -> Decimal:
+    """What the payment loses against mid, fee and spread together, in 1e-4 of the source."""
+    cost = 1 - Fraction(target_units) / (mid * source_units)
+    return (Decimal(cost.numerator) / Decimal(cost.denominator) * BPS).quantize(Decimal("0.01"))
+
+
+def store_quotes(session: Session, quotes: Sequence[Quote]) -> list[Quote]:
+    """Store quotes in one statement, in the caller's transaction."""
+    insert_many(session, Quote, [quote.model_dump() for quote in quotes])
+    return list(quotes)
+
+
+def store_quotes_lazily(session: Session, quotes: Sequence[Quote]) -> list[Quote]:
+    """Store quotes in a transaction that holds nothing else.
+
+    A quote lost to a power cut costs a customer a new request and nothing more, so the disk need not be awaited.
+    """
+    session.connection().exec_driver_sql("SET LOCAL synchronous_commit = off")
+    return store_quotes(session, quotes)

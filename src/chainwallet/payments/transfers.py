@@ -1,0 +1,258 @@
+"""Transfers: one row each, and the one table that says which status may follow which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Column, DateTime, Index, Numeric, Text, text
+from sqlmodel import Field, Session, SQLModel, col, select
+
+from chainwallet.kit.clock import rfc3339, utc_now
+from chainwallet.kit.errors import ChainwalletError
+from chainwallet.kit.money import Money
+from chainwallet.records.outbox import Event, append
+
+
+class TransferUnknown(ChainwalletError):
+    code = "TRANSFER_UNKNOWN"
+    status = 404
+
+
+class TransferNotCancellable(ChainwalletError):
+    code = "TRANSFER_NOT_CANCELLABLE"
+    status = 409
+
+
+class TransferNotInReview(ChainwalletError):
+    code = "TRANSFER_NOT_IN_REVIEW"
+    status = 409
+
+
+class TransferStatus(StrEnum):
+    DECLINED = "declined"
+    IN_REVIEW = "in_review"
+    ACCEPTED = "accepted"
+    SUBMITTED = "submitted"
+    SETTLED = "settled"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RETURNED = "returned"
+
+
+S = TransferStatus
+TRANSITIONS: dict[TransferStatus, frozenset[TransferStatus]] = {
+    S.DECLINED: frozenset(),
+    S.IN_REVIEW: frozenset({S.ACCEPTED, S.DECLINED, S.CANCELLED, S.FAILED}),
+    S.ACCEPTED: frozenset({S.SUBMITTED, S.CANCELLED, S.FAILED}),
+    S.SUBMITTED: frozenset({S.SETTLED, S.ACCEPTED}),  # back to accepted: its batch reverted, nothing moved
+    S.SETTLED: frozenset({S.RETURNED}),
+    S.FAILED: frozenset(),
+    S.CANCELLED: frozenset(),
+    S.RETURNED: frozenset(),
+}
+_MOMENTS = {
+    S.ACCEPTED: "accepted_at",
+    S.SUBMITTED: "submitted_at",
+    S.SETTLED: "settled_at",
+    S.DECLINED: "ended_at",
+    S.FAILED: "ended_at",
+    S.CANCELLED: "ended_at",
+    S.RETURNED: "ended_at",
+}
+
+
+class Transfer(SQLModel, table=True):
+    """A customer's payment: exactly `source_units` leave the payer, exactly `target_units` reach the payee."""
+
+    __tablename__ = "transfer"
+    __table_args__ = (Index("ix_transfer_payer", "payer_id", text("id DESC")), Index("ix_transfer_payee", "payee_id"))
+
+    id: str = Field(primary_key=True)
+    uetr: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    status: str = Field(index=True)
+    payer_id: str
+    payee_id: str | None = None
+    payee_address: str
+    quote_id: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    source_currency: str
+    source_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    target_currency: str
+    target_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    fee_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    cost_bps: Decimal = Field(sa_column=Column(Numeric(12, 2), nullable=False))
+    purpose: str | None = None
+    reference: str | None = None
+    end_to_end_id: str | None = None
+    failure_code: str | None = None
+    failure_detail: str | None = None
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    accepted_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+    submitted_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+    settled_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+    ended_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+
+
+def find_transfer(session: Session, transfer_id: str) -> Transfer:
+    """The transfer with this id; TRANSFER_UNKNOWN."""
+    transfer = session.get(Transfer, transfer_id)
+    if transfer is None:
+        raise TransferUnknown("No transfer has this id; check it, or list the payer's transfers.")
+    return transfer
+
+
+def list_transfers(
+    session: Session,
+    *,
+    payer_id: str | None,
+    bank_or_customer_id: str | None,
+    status: TransferStatus | None,
+    before: str | None,
+    limit: int,
+) -> list[Transfer]:
+    """The newest transfers first, `limit` of them, older than the id `before`.
+
+    `bank_or_customer_id` limits them to payers that are that customer or its bank's customers.
+    """
+    statement = select(Transfer).order_by(col(Transfer.id).desc()).limit(limit)
+    if payer_id is not None:
+        statement = statement.where(Transfer.payer_id == payer_id)
+    if bank_or_customer_id is not None:
+        mine = text("payer_id IN (SELECT id FROM customer WHERE id = :mine OR bank_id = :mine)")
+        statement = statement.where(mine.bindparams(mine=bank_or_customer_id))
+    if status is not None:
+        statement = statement.where(Transfer.status == status)
+    if before is not None:
+        statement = statement.where(Transfer.id < before)
+    return list(session.exec(statement))
+
+
+def settlement_of(session: Session, transfer_id: str) -> dict[str, Any] | None:
+    """The batch and the transaction that carry a transfer; None before a batch has taken it."""
+    row = (
+        session.connection()
+        .exec_driver_sql(
+            """SELECT o.batch_id, x.tx_hash, x.block_number FROM payment_order o
+           LEFT JOIN chain_tx x ON x.kind = 'settle' AND x.reference = o.batch_id::text AND x.status <> 'replaced'
+           WHERE o.id = %(id)s AND o.batch_id IS NOT NULL""",
+            {"id": transfer_id},
+        )
+        .first()
+    )
+    return None if row is None else {"batch_id": row[0], "tx_hash": row[1], "block_number": row[2]}
+
+
+def advance(
+    session: Session,
+    transfer_ids: Sequence[str],
+    target: TransferStatus,
+    *,
+    failure_code: str | None = None,
+    failure_detail: str | None = None,
+) -> list[str]:
+    """Move transfers to `target` where the transition table allows it; returns the ids that moved.
+
+    Ids that are already there, or may not go there, are left alone, so that a step can be repeated. Each move
+    is told to the outbox in the same transaction.
+    """
+    if not transfer_ids:
+        return []
+    sources = [str(status) for status, targets in TRANSITIONS.items() if target in targets]
+    moment = _MOMENTS[target]
+    rows = (
+        session.connection()
+        .exec_driver_sql(
+            f"""WITH mine AS (
+               SELECT id FROM transfer WHERE id = ANY(%(ids)s) AND status = ANY(%(sources)s) ORDER BY id FOR UPDATE
+            )
+            UPDATE transfer t SET status = %(target)s, {moment} = %(now)s,
+                failure_code = coalesce(%(code)s::text, t.failure_code),
+                failure_detail = coalesce(%(detail)s::text, t.failure_detail)
+            FROM mine WHERE t.id = mine.id RETURNING t.id, t.payer_id, t.payee_id""",
+            {
+                "ids": list(transfer_ids),
+                "sources": sources,
+                "target": str(target),
+                "now": utc_now(),
+                "code": failure_code,
+                "detail": failure_detail,
+            },
+        )
+        .all()
+    )
+    banks = _banks(session, {customer for row in rows for customer in row[1:] if customer is not None})
+    append(session, [_event(target, row[0], row[1], row[2], banks, failure_code) for row in rows])
+    return [row[0] for row in rows]
+
+
+def opened(session: Session, transfers: Sequence[Transfer], *, banks: Mapping[str, str | None]) -> None:
+    """Tell the outbox of transfers that were just made."""
+    append(
+        session,
+        [_event(TransferStatus(t.status), t.id, t.payer_id, t.payee_id, banks, t.failure_code) for t in transfers],
+    )
+
+
+def _banks(session: Session, customer_ids: set[str]) -> dict[str, str | None]:
+    rows = session.connection().exec_driver_sql(
+        "SELECT id, bank_id FROM customer WHERE id = ANY(%(ids)s)", {"ids": sorted(customer_ids)}
+    )
+    return {customer_id: bank_id for customer_id, bank_id in rows.all()}
+
+
+def _event(
+    status: TransferStatus,
+    transfer_id: str,
+    payer_id: str,
+    payee_id: str | None,
+    banks: Mapping[str, str | None],
+    failure_code: str | None,
+) -> Event:
+    parties = [party for party in (payer_id, payee_id) if party is not None]
+    audience = [*parties, *(bank for party in parties if (bank := banks.get(party)) is not None)]
+    payload = {"id": transfer_id, "status": str(status)}
+    if failure_code is not None:
+        payload["failure_code"] = failure_code
+    return Event(f"transfer.{status}", transfer_id, audience, payload)
+
+
+def describe(transfer: Transfer) -> dict[str, Any]:
+    """The transfer as the REST contract shows it, amounts as decimal strings and times in UTC."""
+    source = Money(transfer.source_currency, int(transfer.source_units))
+    document: dict[str, Any] = {
+        "id": transfer.id,
+        "uetr": transfer.uetr,
+        "status": str(transfer.status),
+        "payer_id": transfer.payer_id,
+        "payee": {"customer_id": transfer.payee_id, "address": transfer.payee_address},
+        "quote_id": transfer.quote_id,
+        "source_amount": _amount(source),
+        "target_amount": _amount(Money(transfer.target_currency, int(transfer.target_units))),
+        "fee": _amount(Money(transfer.source_currency, int(transfer.fee_units))),
+        "cost_bps": str(transfer.cost_bps),
+        "purpose": transfer.purpose,
+        "reference": transfer.reference,
+        "end_to_end_id": transfer.end_to_end_id,
+        "timeline": _timeline(transfer),
+    }
+    if transfer.failure_code is not None:
+        document["failure"] = {"code": transfer.failure_code, "detail": transfer.failure_detail}
+    return document
+
+
+def _amount(money: Money) -> dict[str, str]:
+    return {"currency": money.code, "value": money.value}
+
+
+def _timeline(transfer: Transfer) -> list[dict[str, str]]:
+    moments = [
+        ("created", transfer.created_at),
+        ("accepted", transfer.accepted_at),
+        ("submitted", transfer.submitted_at),
+        ("settled", transfer.settled_at),
+        (str(transfer.status), transfer.ended_at),
+    ]
+    return [{"status": status, "at": rfc3339(moment)} for status, moment in moments if moment is not None]

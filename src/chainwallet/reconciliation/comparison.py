@@ -1,0 +1,143 @@
+"""Books against the chain: every position, every currency's total, and the tokens behind them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from chainwallet.chain.contracts.currency_token import CurrencyToken
+from chainwallet.chain.contracts.settlement_hub import SettlementHub
+from chainwallet.chain.indexer import booked_up_to
+from chainwallet.chain.node import Node
+from chainwallet.controls.identity import ids_to_addresses
+from chainwallet.kit.database import Database
+from chainwallet.kit.errors import ChainwalletError
+from chainwallet.kit.money import currency, format_units
+from chainwallet.ledger import AccountKey, AccountKind, verify
+from chainwallet.reconciliation.breaks import BreakKind, close_breaks, open_break
+from chainwallet.reconciliation.matching import TREASURY
+
+_COMPARED = (BreakKind.POSITION_DIFFERS, BreakKind.TOTAL_DIFFERS, BreakKind.TOKENS_MISSING, BreakKind.LEDGER_VIOLATION)
+
+
+class BooksKeepMoving(ChainwalletError):
+    code = "RECONCILIATION_BOOKS_MOVING"
+    status = 503
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure that differs between books and chain."""
+
+    kind: BreakKind
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The books compared with the chain as of a block; `balanced` when nothing differs."""
+
+    as_of_block: int
+    positions: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def balanced(self) -> bool:
+        return not self.differences
+
+
+def compare(
+    database: Database,
+    node: Node,
+    hub: SettlementHub,
+    tokens: Mapping[str, str],
+    *,
+    only: Collection[AccountKey] | None = None,
+    attempts: int = 20,
+) -> Comparison:
+    """Compare at the block that the books stand at. RECONCILIATION_BOOKS_MOVING if they never rest meanwhile.
+
+    With `only`, just those accounts' positions; otherwise everything, the ledger's own invariants included.
+    """
+    for _ in range(attempts):
+        with database.transaction() as session:
+            session.connection().exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            block = booked_up_to(session) or 0
+            books = _books(session, only)
+            addresses = ids_to_addresses(session, sorted({key.owner_id for key in books}))
+            broken = (
+                []
+                if only is not None
+                else [
+                    Difference(BreakKind.LEDGER_VIOLATION, found.invariant, found.detail) for found in verify(session)
+                ]
+            )
+        addresses[TREASURY] = hub.treasury()
+        found = _positions(hub, books, addresses, block)
+        if only is None:
+            found += _totals(node, hub, tokens, books, block)
+        with database.transaction() as session:
+            if (booked_up_to(session) or 0) != block:
+                continue
+        return Comparison(block, len(books), (*broken, *found))
+    raise BooksKeepMoving("Payments keep settling while the books are compared; try again in a quieter moment.")
+
+
+def _books(session: Session, only: Collection[AccountKey] | None) -> dict[AccountKey, int]:
+    rows = session.connection().exec_driver_sql(
+        "SELECT owner_id, currency, kind, posted_units FROM account WHERE kind IN ('customer', 'treasury')"
+    )
+    books = {AccountKey(owner, code, AccountKind(kind)): int(units) for owner, code, kind, units in rows}
+    return books if only is None else {key: books[key] for key in only if key in books}
+
+
+def _positions(
+    hub: SettlementHub, books: Mapping[AccountKey, int], addresses: Mapping[str, str], block: int
+) -> list[Difference]:
+    keys = sorted(books)
+    pairs = [(addresses.get(key.owner_id, key.owner_id), currency(key.currency).id) for key in keys]
+    on_chain = hub.positions(pairs, block=block)
+    return [
+        Difference(
+            BreakKind.POSITION_DIFFERS,
+            f"{key.owner_id}/{key.currency}",
+            f"books {_show(books[key], key.currency)}, chain {_show(units, key.currency)} at block {block}",
+        )
+        for key, units in zip(keys, on_chain, strict=True)
+        if units != books[key]
+    ]
+
+
+def _totals(
+    node: Node, hub: SettlementHub, tokens: Mapping[str, str], books: Mapping[AccountKey, int], block: int
+) -> list[Difference]:
+    sums: dict[str, int] = defaultdict(int)
+    for key, units in books.items():
+        sums[key.currency] += units
+    found = []
+    for code, units in sorted(sums.items()):
+        total = hub.total(currency(code).id, block=block)
+        held = CurrencyToken(node, tokens[code]).balance_of(hub.address, block=block)
+        if total != units:
+            detail = f"books {_show(units, code)}, chain {_show(total, code)} at block {block}"
+            found.append(Difference(BreakKind.TOTAL_DIFFERS, code, detail))
+        if held < total:
+            detail = f"positions {_show(total, code)}, tokens held {_show(held, code)} at block {block}"
+            found.append(Difference(BreakKind.TOKENS_MISSING, code, detail))
+    return found
+
+
+def _show(units: int, code: str) -> str:
+    return format_units(units, minor_digits=currency(code).minor_digits)
+
+
+def record(session: Session, comparison: Comparison) -> None:
+    """Open a break for each difference, and close those that are gone."""
+    for difference in comparison.differences:
+        open_break(session, difference.kind, difference.subject, difference.detail)
+    close_breaks(session, _COMPARED, except_subjects=[difference.subject for difference in comparison.differences])

@@ -1,0 +1,317 @@
+"""Batches: drafted from placed orders, cleared over makers' quotes, committed with their transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Numeric, text
+from sqlmodel import Field, Session, SQLModel, col, select
+
+from chainwallet.chain.contracts.settlement_hub import Fill, encode_settle
+from chainwallet.keys.signers import Signer
+from chainwallet.kit.clock import utc_now
+from chainwallet.kit.database import insert_many
+from chainwallet.kit.errors import ChainwalletError
+from chainwallet.ledger import (
+    AccountKey,
+    AccountKind,
+    HoldPart,
+    HoldRequest,
+    Refused,
+    ensure_accounts,
+    place_holds,
+    release_holds,
+)
+from chainwallet.market.clearing import clear
+from chainwallet.market.model import Clearing, OrderFlow
+from chainwallet.market.rates import MidMarket
+from chainwallet.settlement.lanes import Call, ChainTx, Fees, TxKind, TxStatus, store_calls
+from chainwallet.settlement.makers import MakerQuote, live_book, lock_quotes, use_quotes
+from chainwallet.settlement.orders import OrderStatus, PlacedOrder, move_orders, placed_orders
+
+QUOTE_LASTS_S = 15  # a quote must outlive the mining of the batch that fills it
+GAS_FIXED, GAS_PER_ORDER, GAS_PER_FILL, GAS_MAX = 120_000, 52_000, 110_000, 16_700_000  # bounds, not estimates
+
+
+class BatchStale(ChainwalletError):
+    """Something that the draft was built on has moved; draft again."""
+
+    code = "SETTLEMENT_BATCH_STALE"
+    status = 409
+    retryable = True
+
+
+class BatchUnknown(ChainwalletError):
+    code = "SETTLEMENT_BATCH_UNKNOWN"
+    status = 404
+
+
+class BatchStatus(StrEnum):
+    SUBMITTED = "submitted"
+    SETTLED = "settled"
+    FAILED = "failed"
+
+
+class Batch(SQLModel, table=True):
+    """One settlement transaction. The `*_usd_units` are values at mid when the batch was closed."""
+
+    __tablename__ = "batch"
+    __table_args__ = (Index("ix_batch_open", "id", postgresql_where=text("status = 'submitted'")),)
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    status: str = BatchStatus.SUBMITTED
+    payments: int
+    source_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    target_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    fee_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    surplus_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    maker_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    maker_alone_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    settled_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+
+
+class BatchFill(SQLModel, table=True):
+    """What a batch takes of one maker quote: the maker gives `sold_units` and gets `bought_units`."""
+
+    __tablename__ = "batch_fill"
+
+    batch_id: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    quote_id: str = Field(primary_key=True)
+    maker_id: str
+    sell: str
+    sold_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    buy: str
+    bought_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A batch as it would be: the orders that settle, in their order, and the fills that fund them."""
+
+    orders: tuple[PlacedOrder, ...]
+    clearing: Clearing
+    quotes: Mapping[str, MakerQuote]
+
+    def encode(self, batch_id: int) -> bytes:
+        """The hub's `settle` call for this batch."""
+        used = sorted({fill.offer_id for fill in self.clearing.fills})
+        index = {quote_id: position for position, quote_id in enumerate(used)}
+        return encode_settle(
+            batch_id,
+            [order.signed() for order in self.orders],
+            [bytes(order.signature) for order in self.orders],
+            [self.quotes[quote_id].signed() for quote_id in used],
+            [bytes(self.quotes[quote_id].signature) for quote_id in used],
+            [Fill(index[fill.offer_id], fill.sold_units) for fill in self.clearing.fills],
+        )
+
+    @property
+    def gas_limit(self) -> int:
+        return min(GAS_MAX, GAS_FIXED + GAS_PER_ORDER * len(self.orders) + GAS_PER_FILL * len(self.clearing.fills))
+
+
+def legs_of(orders: Sequence[PlacedOrder]) -> Counter[str]:
+    """Units of each maker quote that are reserved for these orders."""
+    reserved: Counter[str] = Counter()
+    for order in orders:
+        for leg in order.legs:
+            reserved[leg["quote_id"]] += int(leg["sold_units"])
+    return reserved
+
+
+def draft_batch(session: Session, mids: MidMarket, *, limit: int) -> Draft | None:
+    """Clear the oldest placed orders over the live quotes. None when nothing waits; no orders if none can settle."""
+    orders = placed_orders(session, limit=limit)
+    if not orders:
+        return None
+    book = live_book(session, lasting_s=QUOTE_LASTS_S, released=legs_of(orders))
+    clearing = clear(book, [_flow(order) for order in orders], mids)
+    settled = set(clearing.settled)
+    chosen = tuple(order for order in orders if order.id in settled)
+    return Draft(chosen, clearing, _quotes(session, clearing))
+
+
+def _flow(order: PlacedOrder) -> OrderFlow:
+    return OrderFlow(
+        id=order.id,
+        source=order.source_currency,
+        source_units=int(order.source_units),
+        target=order.target_currency,
+        target_units=int(order.target_units),
+        lane=f"{order.payer}/{order.source_currency}",
+    )
+
+
+def _quotes(session: Session, clearing: Clearing) -> dict[str, MakerQuote]:
+    wanted = sorted({fill.offer_id for fill in clearing.fills})
+    statement = select(MakerQuote).where(col(MakerQuote.id).in_(wanted))
+    return {quote.id: quote for quote in session.exec(statement)}
+
+
+def next_batch_id(session: Session) -> int:
+    """A batch number never used before. Numbers of drafts that come to nothing stay unused."""
+    return int(
+        session.connection().exec_driver_sql("SELECT nextval(pg_get_serial_sequence('batch', 'id'))").scalar_one()
+    )
+
+
+def commit_batch(
+    session: Session,
+    draft: Draft,
+    batch_id: int,
+    *,
+    data: bytes,
+    hub: str,
+    signer: Signer,
+    chain_id: int,
+    fees: Fees,
+    mids: MidMarket,
+) -> ChainTx:
+    """Make the draft a batch: orders, reservations, holds and the signed transaction in one commit.
+
+    Raises BatchStale, changing nothing, when an order was cancelled or a quote or an inventory was used up
+    meanwhile.
+    """
+    ids = [order.id for order in draft.orders]
+    legs = legs_of(draft.orders)
+    filled = Counter({fill.offer_id: 0 for fill in draft.clearing.fills})
+    for fill in draft.clearing.fills:
+        filled[fill.offer_id] += fill.sold_units
+    for quote in lock_quotes(session, [*legs, *filled]).values():
+        left = int(quote.sell_units) - int(quote.reserved_units) - int(quote.filled_units)
+        if filled[quote.id] > left + legs[quote.id]:
+            raise BatchStale("A maker's quote was taken meanwhile; the batch is drafted again.")
+    moved = move_orders(session, ids, source=OrderStatus.PLACED, target=OrderStatus.BATCHED, batch_id=batch_id)
+    if len(moved) != len(ids):
+        raise BatchStale("An order of the draft was cancelled meanwhile; the batch is drafted again.")
+    use_quotes(session, reserve={key: -units for key, units in legs.items()}, fill=filled)
+    release_holds(session, [f"{order_id}:legs" for order_id in ids])
+    _hold_fills(session, batch_id, draft)
+    session.add(_batch_row(batch_id, draft, mids))
+    session.flush()
+    insert_many(session, BatchFill, [_fill_row(batch_id, quote_id, draft) for quote_id in sorted(filled)])
+    call = Call(TxKind.SETTLE, str(batch_id), hub, data, draft.gas_limit)
+    return store_calls(session, [call], signer=signer, chain_id=chain_id, fees=fees)[0]
+
+
+def _hold_fills(session: Session, batch_id: int, draft: Draft) -> None:
+    needed: Counter[AccountKey] = Counter()
+    for fill in draft.clearing.fills:
+        needed[AccountKey(fill.maker, fill.sell, AccountKind.CUSTOMER)] += fill.sold_units
+    if not needed:
+        return
+    accounts = ensure_accounts(session, sorted(needed))
+    parts = tuple(HoldPart(accounts[key], needed[key]) for key in sorted(needed))
+    outcome = place_holds(session, [HoldRequest(f"batch:{batch_id}", parts, None)])[0]
+    if isinstance(outcome, Refused):
+        raise BatchStale("A maker's inventory was used meanwhile; the batch is drafted again.")
+
+
+def _batch_row(batch_id: int, draft: Draft, mids: MidMarket) -> Batch:
+    def usd(units: int, code: str) -> int:
+        return mids.value_units(int(units), code, "USD")
+
+    return Batch(
+        id=batch_id,
+        payments=len(draft.orders),
+        source_usd_units=sum(usd(order.source_units, order.source_currency) for order in draft.orders),
+        target_usd_units=sum(usd(order.target_units, order.target_currency) for order in draft.orders),
+        fee_usd_units=sum(usd(order.fee_units, order.source_currency) for order in draft.orders),
+        surplus_usd_units=sum(usd(units, code) for code, units in draft.clearing.surplus_units.items()),
+        maker_usd_units=sum(usd(fill.sold_units, fill.sell) for fill in draft.clearing.fills),
+        maker_alone_usd_units=sum(usd(int(leg["sold_units"]), leg["sell"]) for o in draft.orders for leg in o.legs),
+        created_at=utc_now(),
+    )
+
+
+def _fill_row(batch_id: int, quote_id: str, draft: Draft) -> dict[str, object]:
+    fills = [fill for fill in draft.clearing.fills if fill.offer_id == quote_id]
+    return {
+        "batch_id": batch_id,
+        "quote_id": quote_id,
+        "maker_id": fills[0].maker,
+        "sell": fills[0].sell,
+        "sold_units": sum(fill.sold_units for fill in fills),
+        "buy": fills[0].buy,
+        "bought_units": sum(fill.bought_units for fill in fills),
+    }
+
+
+def settle_batch(session: Session, batch_id: int) -> Batch | None:
+    """Mark a batch settled and its orders with it; the hold on its makers stays for the ledger to capture.
+
+    None if it was settled before: an event that is seen twice changes nothing.
+    """
+    batch = session.get(Batch, batch_id, with_for_update=True)
+    if batch is None:
+        raise BatchUnknown(f"No batch has the id {batch_id}.")
+    if batch.status == BatchStatus.SETTLED:
+        return None
+    batch.status, batch.settled_at = BatchStatus.SETTLED, utc_now()
+    session.add(batch)
+    session.connection().exec_driver_sql(
+        "UPDATE payment_order SET status = 'settled' WHERE batch_id = %(batch)s AND status = 'batched'",
+        {"batch": batch_id},
+    )
+    return batch
+
+
+def fail_batch(session: Session, batch_id: int) -> list[str]:
+    """Undo a batch whose transaction reverted: nothing moved on chain, so its orders wait for another batch.
+
+    Returns the ids of the orders. Their makers are no longer reserved: the next clearing funds them from
+    whatever is on offer then.
+    """
+    batch = session.get(Batch, batch_id, with_for_update=True)
+    if batch is None or batch.status != BatchStatus.SUBMITTED:
+        return []
+    batch.status = BatchStatus.FAILED
+    session.add(batch)
+    fills = session.exec(select(BatchFill).where(BatchFill.batch_id == batch_id)).all()
+    lock_quotes(session, [fill.quote_id for fill in fills])
+    use_quotes(session, reserve={}, fill={fill.quote_id: -int(fill.sold_units) for fill in fills})
+    release_holds(session, [f"batch:{batch_id}"])
+    rows = session.connection().exec_driver_sql(
+        """UPDATE payment_order SET status = 'placed', batch_id = NULL, legs = '[]'
+           WHERE batch_id = %(batch)s AND status = 'batched' RETURNING id""",
+        {"batch": batch_id},
+    )
+    return [order_id for (order_id,) in rows]
+
+
+def find_batch(session: Session, batch_id: int) -> tuple[Batch, list[BatchFill], list[str], ChainTx | None]:
+    """A batch with its fills, its transfers' ids and its transaction. SETTLEMENT_BATCH_UNKNOWN."""
+    batch = session.get(Batch, batch_id)
+    if batch is None:
+        raise BatchUnknown(f"No batch has the id {batch_id}.")
+    fills = session.exec(
+        select(BatchFill).where(BatchFill.batch_id == batch_id).order_by(col(BatchFill.quote_id))
+    ).all()
+    transfers = session.exec(
+        select(PlacedOrder.id).where(PlacedOrder.batch_id == batch_id).order_by(col(PlacedOrder.seq))
+    ).all()
+    statement = select(ChainTx).where(
+        ChainTx.kind == TxKind.SETTLE, ChainTx.reference == str(batch_id), ChainTx.status != TxStatus.REPLACED
+    )
+    return batch, list(fills), list(transfers), session.exec(statement).first()
+
+
+def list_batches(session: Session, *, before: int | None, limit: int) -> list[tuple[Batch, ChainTx | None]]:
+    """The newest batches first, `limit` of them, older than the id `before`, each with its transaction."""
+    statement = select(Batch).order_by(col(Batch.id).desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(col(Batch.id) < before)
+    batches = list(session.exec(statement))
+    wanted = [str(batch.id) for batch in batches]
+    found = session.exec(
+        select(ChainTx).where(
+            ChainTx.kind == TxKind.SETTLE, col(ChainTx.reference).in_(wanted), ChainTx.status != TxStatus.REPLACED
+        )
+    )
+    transactions = {tx.reference: tx for tx in found}
+    return [(batch, transactions.get(str(batch.id))) for batch in batches]

@@ -1,0 +1,195 @@
+"""Nonce lanes: transactions are numbered, signed and stored before any of them is sent.
+
+The stored bytes are the truth: they are sent, and sent again after a crash, a drop or a reorg, and
+never signed anew under the same nonce except to replace them with a higher fee, which is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinary, Numeric, Text, UniqueConstraint, text
+from sqlmodel import Field, Session, SQLModel, col, select
+
+from chainwallet.keys.intents import Transaction
+from chainwallet.keys.signers import Signer
+from chainwallet.kit.clock import utc_now
+
+
+class TxKind(StrEnum):
+    MINT = "mint"
+    DEPOSIT = "deposit"
+    SETTLE = "settle"
+
+
+class TxStatus(StrEnum):
+    SIGNED = "signed"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    REVERTED = "reverted"
+    REPLACED = "replaced"
+
+
+class Lane(SQLModel, table=True):
+    """The next nonce of a sending account on the pinned chain."""
+
+    __tablename__ = "lane"
+
+    sender: str = Field(primary_key=True)
+    next_nonce: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ChainTx(SQLModel, table=True):
+    """A signed transaction: its bytes, what it is for, and how far it got."""
+
+    __tablename__ = "chain_tx"
+    __table_args__ = (
+        UniqueConstraint("sender", "nonce", "tx_hash", name="uq_chain_tx_nonce"),
+        Index("uq_chain_tx_live_nonce", "sender", "nonce", unique=True, postgresql_where=text("status <> 'replaced'")),
+        Index("ix_chain_tx_open", "nonce", postgresql_where=text("status IN ('signed', 'sent')")),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), primary_key=True))
+    sender: str
+    nonce: int = Field(sa_column=Column(BigInteger, nullable=False))
+    kind: str
+    reference: str = Field(index=True)
+    tx_hash: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    raw: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    gas: int = Field(sa_column=Column(BigInteger, nullable=False))
+    max_fee_wei: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    max_priority_wei: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    to: str
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    status: str = TxStatus.SIGNED
+    block_number: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    gas_used: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    sent_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A contract call to be sent: `data` to `to` with at most `gas`, for `reference` of `kind`."""
+
+    kind: TxKind
+    reference: str
+    to: str
+    data: bytes
+    gas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """What a transaction offers per gas, in wei."""
+
+    max_fee_wei: int
+    max_priority_wei: int
+
+
+def open_lane(session: Session, sender: str, *, nonce: int) -> None:
+    """Make sure that the sender has a lane, which starts at the chain's `nonce` and never goes back."""
+    session.connection().exec_driver_sql(
+        """INSERT INTO lane (sender, next_nonce) VALUES (%(sender)s, %(nonce)s)
+           ON CONFLICT (sender) DO UPDATE SET next_nonce = greatest(lane.next_nonce, excluded.next_nonce)""",
+        {"sender": sender, "nonce": nonce},
+    )
+
+
+def store_calls(session: Session, calls: Sequence[Call], *, signer: Signer, chain_id: int, fees: Fees) -> list[ChainTx]:
+    """Number, sign and store the calls, in order; they are sent after the transaction commits."""
+    numbered = session.connection().exec_driver_sql(
+        "UPDATE lane SET next_nonce = next_nonce + %(count)s WHERE sender = %(sender)s RETURNING next_nonce",
+        {"count": len(calls), "sender": signer.address},
+    )
+    first = numbered.scalar_one() - len(calls)
+    rows = [
+        _sign(call, signer=signer, chain_id=chain_id, nonce=first + offset, fees=fees)
+        for offset, call in enumerate(calls)
+    ]
+    session.add_all(rows)
+    session.flush()
+    return rows
+
+
+def _sign(call: Call, *, signer: Signer, chain_id: int, nonce: int, fees: Fees) -> ChainTx:
+    signed = signer.sign_transaction(
+        Transaction(
+            chain_id=chain_id,
+            nonce=nonce,
+            to=call.to,
+            data=call.data,
+            gas=call.gas,
+            max_fee_wei=fees.max_fee_wei,
+            max_priority_wei=fees.max_priority_wei,
+        )
+    )
+    return ChainTx(
+        sender=signer.address,
+        nonce=nonce,
+        kind=call.kind,
+        reference=call.reference,
+        tx_hash=signed.hash,
+        raw=signed.raw,
+        gas=call.gas,
+        max_fee_wei=fees.max_fee_wei,
+        max_priority_wei=fees.max_priority_wei,
+        to=call.to,
+        data=call.data,
+        created_at=utc_now(),
+    )
+
+
+def replace_fee(session: Session, tx: ChainTx, *, signer: Signer, chain_id: int, fees: Fees) -> ChainTx:
+    """The same call under the same nonce with a higher fee; the old row stays, marked replaced."""
+    tx.status = TxStatus.REPLACED
+    session.add(tx)
+    session.flush()
+    call = Call(TxKind(tx.kind), tx.reference, tx.to, bytes(tx.data), tx.gas)
+    row = _sign(call, signer=signer, chain_id=chain_id, nonce=tx.nonce, fees=fees)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def open_transactions(session: Session, sender: str) -> list[ChainTx]:
+    """Transactions that are signed or sent and not yet confirmed, by nonce."""
+    open_statuses = [TxStatus.SIGNED, TxStatus.SENT]
+    statement = (
+        select(ChainTx)
+        .where(ChainTx.sender == sender, col(ChainTx.status).in_(open_statuses))
+        .order_by(col(ChainTx.nonce))
+    )
+    return list(session.exec(statement))
+
+
+def mark(
+    session: Session, tx_id: int, status: TxStatus, *, block_number: int | None = None, gas_used: int | None = None
+) -> None:
+    """Record how far a transaction got."""
+    session.connection().exec_driver_sql(
+        """UPDATE chain_tx SET status = %(status)s::text,
+               sent_at = CASE WHEN %(status)s::text = 'sent' THEN now() ELSE sent_at END,
+               block_number = coalesce(%(block)s::bigint, block_number), gas_used = coalesce(%(gas)s::bigint, gas_used)
+           WHERE id = %(id)s""",
+        {"status": status, "block": block_number, "gas": gas_used, "id": tx_id},
+    )
+
+
+def reopen_from(session: Session, block_number: int) -> None:
+    """Transactions mined at or after this block are open again: a fork undid it, and their bytes go out again."""
+    session.connection().exec_driver_sql(
+        """UPDATE chain_tx SET status = 'sent', sent_at = to_timestamp(0), block_number = NULL, gas_used = NULL
+           WHERE block_number >= %(block)s AND status IN ('confirmed', 'reverted')""",
+        {"block": block_number},
+    )
+
+
+def count_confirmed(session: Session) -> int:
+    """How many transactions are confirmed."""
+    return int(
+        session.connection().exec_driver_sql("SELECT count(*) FROM chain_tx WHERE status = 'confirmed'").scalar_one()
+    )

@@ -1,0 +1,229 @@
+"""Makers' signed quotes: what may be sold, at which price, until when, and how much of it is spoken for."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, LargeBinary, Numeric, Text, text
+from sqlmodel import Field, Session, SQLModel, col, select
+
+from chainwallet.keys.intents import Domain, quote_digest
+from chainwallet.keys.intents import MakerQuote as SignedQuote
+from chainwallet.keys.signers import Signer
+from chainwallet.kit.clock import unix_seconds, utc_now
+from chainwallet.kit.database import insert_many
+from chainwallet.kit.errors import ChainwalletError
+from chainwallet.kit.ids import new_id
+from chainwallet.kit.money import Money, currency
+from chainwallet.market.model import Book, Offer
+
+
+class MakerQuoteUnknown(ChainwalletError):
+    code = "MAKER_QUOTE_UNKNOWN"
+    status = 404
+
+
+class MakerQuoteExpiryInvalid(ChainwalletError):
+    code = "MAKER_QUOTE_EXPIRY_INVALID"
+    status = 422
+
+
+class MakerQuoteSameCurrency(ChainwalletError):
+    code = "MAKER_QUOTE_SAME_CURRENCY"
+    status = 422
+
+
+class MakerNotAMaker(ChainwalletError):
+    code = "MAKER_NOT_A_MAKER"
+    status = 422
+
+
+class MakerQuoteStatus(StrEnum):
+    OPEN = "open"
+    WITHDRAWN = "withdrawn"
+
+
+class MakerQuote(SQLModel, table=True):
+    """`maker` sells up to `sell_units` of `sell` for `buy_units` of `buy`, in parts at that price or better."""
+
+    __tablename__ = "maker_quote"
+    __table_args__ = (
+        CheckConstraint("sell_units > 0 AND buy_units > 0", name="amounts_positive"),
+        CheckConstraint("reserved_units >= 0 AND filled_units >= 0", name="used_not_negative"),
+        CheckConstraint("reserved_units + filled_units <= sell_units", name="within_signed_amount"),
+        Index("ix_maker_quote_open", "expires_at", postgresql_where=text("status = 'open'")),
+    )
+
+    id: str = Field(primary_key=True)
+    maker_id: str = Field(index=True)
+    maker: str
+    sell: str
+    sell_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    buy: str
+    buy_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    nonce: int = Field(sa_column=Column(BigInteger, nullable=False))
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    quote_hash: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    status: str = MakerQuoteStatus.OPEN
+    reserved_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
+    filled_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+    def signed(self) -> SignedQuote:
+        """The quote as the hub and its maker's signature see it."""
+        return SignedQuote(
+            maker=self.maker,
+            sell_currency=currency(self.sell).id,
+            sell_units_max=int(self.sell_units),
+            buy_currency=currency(self.buy).id,
+            buy_units=int(self.buy_units),
+            nonce=self.nonce,
+            deadline=unix_seconds(self.expires_at),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteRequest:
+    """What a maker offers: `sell` is given for `buy`, at this price or better for the maker."""
+
+    sell: Money
+    buy: Money
+    expires_at: datetime
+
+
+def post_quotes(
+    session: Session,
+    requests: Sequence[QuoteRequest],
+    *,
+    maker_id: str,
+    signer: Signer,
+    domain: Domain,
+) -> list[MakerQuote]:
+    """Sign the quotes with the maker's key and open them. MAKER_QUOTE_* if one makes no sense."""
+    now = utc_now()
+    rows = []
+    for request in requests:
+        if request.sell.code == request.buy.code:
+            raise MakerQuoteSameCurrency("A quote sells one currency for another; name two different currencies.")
+        if not now < request.expires_at <= now + timedelta(days=7):
+            raise MakerQuoteExpiryInvalid("expires_at must be in the future and at most seven days away.")
+        quote = MakerQuote(
+            id=new_id("mkq"),
+            maker_id=maker_id,
+            maker=signer.address,
+            sell=request.sell.code,
+            sell_units=request.sell.units,
+            buy=request.buy.code,
+            buy_units=request.buy.units,
+            nonce=secrets.randbits(63),  # only makes two equal quotes distinct
+            expires_at=request.expires_at,
+            signature=b"",
+            quote_hash="",
+            created_at=now,
+        )
+        quote.signature = signer.sign_quote(domain, quote.signed())
+        quote.quote_hash = "0x" + quote_digest(domain, quote.signed()).hex()
+        rows.append(quote)
+    insert_many(session, MakerQuote, [quote.model_dump() for quote in rows])
+    return rows
+
+
+def withdraw_quote(session: Session, quote_id: str) -> MakerQuote:
+    """Take a quote off the market. What payments have reserved of it stays good. MAKER_QUOTE_UNKNOWN."""
+    quote = session.get(MakerQuote, quote_id, with_for_update=True)
+    if quote is None:
+        raise MakerQuoteUnknown("No maker quote has this id.")
+    quote.status = MakerQuoteStatus.WITHDRAWN
+    session.add(quote)
+    return quote
+
+
+def list_quotes(
+    session: Session, *, maker_id: str | None, status: MakerQuoteStatus | None, before: str | None, limit: int
+) -> list[MakerQuote]:
+    """The newest quotes first, `limit` of them, older than the id `before`."""
+    statement = select(MakerQuote).order_by(col(MakerQuote.id).desc()).limit(limit)
+    if maker_id is not None:
+        statement = statement.where(MakerQuote.maker_id == maker_id)
+    if status is not None:
+        statement = statement.where(MakerQuote.status == status)
+    if before is not None:
+        statement = statement.where(MakerQuote.id < before)
+    return list(session.exec(statement))
+
+
+def live_book(
+    session: Session, *, lasting_s: float, version: int = 0, released: Mapping[str, int] | None = None
+) -> Book:
+    """What makers sell now: open quotes good for `lasting_s` more seconds, and each maker's free inventory.
+
+    `released` gives units of quotes that are reserved for the payments at hand: they count as free here, and
+    so does the inventory behind them, even where the quote has been withdrawn since.
+    """
+    released = released or {}
+    rows = (
+        session.connection()
+        .exec_driver_sql(
+            """SELECT id, maker_id, sell, buy, sell_units, buy_units, sell_units - reserved_units - filled_units, status
+           FROM maker_quote
+           WHERE expires_at > %(until)s
+             AND (status = 'open' AND reserved_units + filled_units < sell_units OR id = ANY(%(released)s))
+           ORDER BY id""",
+            {"until": utc_now() + timedelta(seconds=lasting_s), "released": sorted(released)},
+        )
+        .all()
+    )
+    inventory_units = _inventory(session, {row[1] for row in rows})
+    offers = []
+    for quote_id, maker, sell, buy, sell_units, buy_units, left, status in rows:
+        mine = released.get(quote_id, 0)
+        free = mine + (int(left) if status == MakerQuoteStatus.OPEN else 0)
+        inventory_units[maker, sell] = inventory_units.get((maker, sell), 0) + mine
+        offers.append(Offer(quote_id, maker, sell, buy, int(sell_units), int(buy_units), free))
+    return Book(version=version, offers=tuple(offers), inventory_units=inventory_units)
+
+
+def _inventory(session: Session, makers: set[str]) -> dict[tuple[str, str], int]:
+    rows = session.connection().exec_driver_sql(
+        """SELECT owner_id, currency, posted_units - held_units FROM account
+           WHERE owner_id = ANY(%(makers)s) AND kind = 'customer'""",
+        {"makers": sorted(makers)},
+    )
+    return {(owner, code): int(units) for owner, code, units in rows}
+
+
+def lock_quotes(session: Session, quote_ids: Sequence[str]) -> dict[str, MakerQuote]:
+    """The quotes by id, locked in id order until the transaction ends."""
+    statement = (
+        select(MakerQuote)
+        .where(col(MakerQuote.id).in_(sorted(set(quote_ids))))
+        .order_by(MakerQuote.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return {quote.id: quote for quote in session.exec(statement)}
+
+
+def use_quotes(session: Session, *, reserve: Mapping[str, int], fill: Mapping[str, int]) -> None:
+    """Change what is reserved and filled of quotes, by units that may be negative; the table's checks guard it."""
+    changes: list[dict[str, Any]] = [
+        {"id": key, "reserve": reserve.get(key, 0), "fill": fill.get(key, 0)} for key in sorted({*reserve, *fill})
+    ]
+    if changes:
+        session.connection().exec_driver_sql(
+            """UPDATE maker_quote q SET reserved_units = q.reserved_units + u.reserve,
+                                        filled_units = q.filled_units + u.fill
+               FROM unnest(%(ids)s::text[], %(reserve)s::numeric[], %(fill)s::numeric[]) AS u(id, reserve, fill)
+               WHERE q.id = u.id""",
+            {
+                "ids": [c["id"] for c in changes],
+                "reserve": [c["reserve"] for c in changes],
+                "fill": [c["fill"] for c in changes],
+            },
+        )

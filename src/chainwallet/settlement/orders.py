@@ -1,0 +1,115 @@
+"""Payment orders that their payers signed, waiting for a batch and then for the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinary, Numeric, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, Session, SQLModel, select
+
+from chainwallet.keys.intents import PaymentOrder
+from chainwallet.kit.clock import utc_now
+from chainwallet.kit.database import insert_many
+from chainwallet.kit.money import currency
+
+
+class OrderStatus(StrEnum):
+    PLACED = "placed"
+    BATCHED = "batched"
+    SETTLED = "settled"
+    WITHDRAWN = "withdrawn"
+
+
+class PlacedOrder(SQLModel, table=True):
+    """A signed order. `id` is its transfer's id; `legs` are the makers' amounts reserved for it."""
+
+    __tablename__ = "payment_order"
+    __table_args__ = (
+        UniqueConstraint("payer", "source_currency", "nonce", name="uq_payment_order_nonce"),
+        Index("ix_payment_order_placed", "seq", postgresql_where=text("status = 'placed'")),
+    )
+
+    id: str = Field(primary_key=True)
+    seq: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), nullable=False, unique=True))
+    payer: str
+    payee: str
+    source_currency: str
+    source_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    target_currency: str
+    target_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    fee_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    nonce: int = Field(sa_column=Column(BigInteger, nullable=False))
+    deadline: int = Field(sa_column=Column(BigInteger, nullable=False))
+    memo: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    order_hash: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    legs: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
+    status: str = OrderStatus.PLACED
+    batch_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True, index=True))
+    placed_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+    def signed(self) -> PaymentOrder:
+        """The order as the hub and its payer's signature see it."""
+        return PaymentOrder(
+            payer=self.payer,
+            payee=self.payee,
+            source_currency=currency(self.source_currency).id,
+            source_units=int(self.source_units),
+            target_currency=currency(self.target_currency).id,
+            target_units=int(self.target_units),
+            nonce=self.nonce,
+            deadline=self.deadline,
+            memo=bytes(self.memo),
+        )
+
+
+def place_orders(session: Session, orders: Sequence[dict[str, Any]]) -> None:
+    """Insert signed orders; the rows are `PlacedOrder`'s columns without `seq`, `status` and `batch_id`."""
+    now = utc_now()
+    insert_many(session, PlacedOrder, [{**order, "status": OrderStatus.PLACED, "placed_at": now} for order in orders])
+
+
+def placed_orders(session: Session, *, limit: int) -> list[PlacedOrder]:
+    """The oldest orders that wait for a batch, in the order of their acceptance."""
+    statement = (
+        select(PlacedOrder)
+        .where(PlacedOrder.status == OrderStatus.PLACED)
+        .order_by(PlacedOrder.seq)  # type: ignore[arg-type]
+        .limit(limit)
+    )
+    return list(session.exec(statement))
+
+
+def waiting(session: Session) -> tuple[int, float]:
+    """How many orders wait for a batch, and for how many seconds the oldest has."""
+    count, oldest = (
+        session.connection()
+        .exec_driver_sql("SELECT count(*), min(placed_at) FROM payment_order WHERE status = 'placed'")
+        .one()
+    )
+    return count, (utc_now() - oldest).total_seconds() if oldest else 0.0
+
+
+def move_orders(
+    session: Session, order_ids: Sequence[str], *, source: OrderStatus, target: OrderStatus, batch_id: int | None = None
+) -> list[PlacedOrder]:
+    """Move orders from one status to another; returns those that were there to be moved, locked."""
+    statement = (
+        select(PlacedOrder)
+        .where(PlacedOrder.id.in_(sorted(order_ids)), PlacedOrder.status == source)  # type: ignore[attr-defined]
+        .order_by(PlacedOrder.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    found = list(session.exec(statement))
+    session.connection().exec_driver_sql(
+        "UPDATE payment_order SET status = %(target)s, batch_id = %(batch)s WHERE id = ANY(%(ids)s)",
+        {"target": target, "batch": batch_id, "ids": [order.id for order in found]},
+    )
+    for order in found:
+        session.expunge(order)
+    return found

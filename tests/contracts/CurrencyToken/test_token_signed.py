@@ -1,0 +1,255 @@
+"""ERC-3009 transferWithAuthorization, receiveWithAuthorization, cancelAuthorization; ERC-2612 permit
+
+transferWithAuthorization, with a signature in one piece and with v, r, s
+  given a valid authorization                  it should move the units, mark the nonce and emit AuthorizationUsed
+  given nonces out of sequence                 it should take each once
+  given the nonce again, or cancelled          it should refuse with AuthorizationSpent
+  given a time outside the window, both ends exclusive    it should refuse
+  given a changed field, another signer, chain, token, kind, a high-s twin or 64 bytes
+                                               it should refuse with AuthorizationSignatureInvalid
+  given too little held, a frozen holder or a paused token    it should refuse
+  given a contract account                     it should ask the account (ERC-1271)
+receiveWithAuthorization
+  given a caller that is not the payee         it should refuse with AuthorizationCallerNotPayee
+  given a transfer authorization, or the other way round      it should refuse
+cancelAuthorization
+  given its signer's word                      it should spend the nonce and emit AuthorizationCanceled
+permit
+  given a valid permit                         it should set the allowance, once
+  given a late or foreign one                  it should refuse
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from eth_account.messages import encode_typed_data
+from eth_account.signers.local import LocalAccount
+from hub_world import EUR, FAR, USD, Refusal, World, account, mock
+
+HOLDER, PAYEE = account("holder"), account("payee").address
+CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+KINDS = ["transferWithAuthorization", "receiveWithAuthorization"]
+MOVE = [("from", "address"), ("to", "address"), ("value", "uint256"), ("validAfter", "uint256")]
+MOVE += [("validBefore", "uint256"), ("nonce", "bytes32")]
+STRUCTS = {
+    "transferWithAuthorization": ("TransferWithAuthorization", MOVE),
+    "receiveWithAuthorization": ("ReceiveWithAuthorization", MOVE),
+    "cancelAuthorization": ("CancelAuthorization", [("authorizer", "address"), ("nonce", "bytes32")]),
+    "permit": (
+        "Permit",
+        [
+            ("owner", "address"),
+            ("spender", "address"),
+            ("value", "uint256"),
+            ("nonce", "uint256"),
+            ("deadline", "uint256"),
+        ],
+    ),
+}
+
+
+class Move(NamedTuple):
+    """The fields of an authorization, in order."""
+
+    source: str
+    target: str
+    units: int = 40
+    valid_after: int = 0
+    valid_before: int = FAR
+    nonce: bytes = b"\x01" * 32
+
+
+@pytest.fixture
+def token(world: World) -> Any:
+    world.send(world.tokens[EUR].functions.transfer(HOLDER.address, 100), "issuer")
+    return world.tokens[EUR]
+
+
+@pytest.fixture
+def payee(world: World) -> str:
+    """Receives, and calls: `receiveWithAuthorization` wants both to be one."""
+    return world.who["stranger"]
+
+
+def sign(
+    world: World, token: Any, kind: str, values: tuple[Any, ...], signer: LocalAccount = HOLDER, **domain: Any
+) -> bytes:
+    """A signature over one of the structs above as eth_account makes it."""
+    name, members = STRUCTS[kind]
+    fields = {"name": "Currency 978", "version": "1", "chainId": world.chain.id, "verifyingContract": token.address}
+    message = encode_typed_data(
+        domain_data=fields | domain,
+        message_types={name: [{"name": member, "type": type_} for member, type_ in members]},
+        message_data={member: value for (member, _), value in zip(members, values, strict=True)},
+    )
+    return bytes(signer.sign_message(message).signature)
+
+
+def call_of(token: Any, kind: str, values: tuple[Any, ...], signature: bytes, *, is_split: bool = False) -> Any:
+    """The call with the signature in one piece, or as v, r, s."""
+    types = ",".join(type_ for _, type_ in STRUCTS[kind][1])
+    tail = "uint8,bytes32,bytes32" if is_split else "bytes"
+    parts = (signature[64], signature[:32], signature[32:64]) if is_split else (signature,)
+    return token.get_function_by_signature(f"{kind}({types},{tail})")(*values, *parts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("is_split", [False, True])
+def test_authorization__valid__moves_and_marks_the_nonce(
+    world: World, token: Any, payee: str, kind: str, is_split: bool
+) -> None:
+    move = Move(HOLDER.address, payee)
+    held = token.functions.balanceOf(payee).call()
+    call = call_of(token, kind, move, sign(world, token, kind, move), is_split=is_split)
+    receipt = world.send(call, "stranger")
+    assert token.functions.balanceOf(HOLDER.address).call() == 60
+    assert token.functions.balanceOf(payee).call() == held + 40
+    assert token.functions.authorizationState(HOLDER.address, move.nonce).call()
+    used = {"authorizer": HOLDER.address, "nonce": move.nonce}
+    assert ("AuthorizationUsed", used) in world.chain.events(receipt)
+    assert world.refused(call, "stranger") == Refusal("AuthorizationSpent", (HOLDER.address, move.nonce))
+
+
+def test_authorization__nonces_out_of_sequence__are_each_taken_once(world: World, token: Any) -> None:
+    for nonce in (b"\x09" * 32, b"\x02" * 32, bytes(32)):
+        move = Move(HOLDER.address, PAYEE, nonce=nonce, units=1)
+        signature = sign(world, token, KINDS[0], move)
+        world.send(call_of(token, KINDS[0], move, signature), "stranger")
+    assert token.functions.balanceOf(PAYEE).call() == 3
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "error"), [(0, 0, "AuthorizationExpired"), (1, 1, "AuthorizationNotYetValid")]
+)
+def test_authorization__at_either_end_of_its_window__refused(
+    world: World, token: Any, after: int, before: int, error: str
+) -> None:
+    now = world.chain.now
+    move = Move(HOLDER.address, PAYEE, valid_after=now - 1 + after, valid_before=now + before)
+    refused = world.refused(call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move)), "stranger")
+    assert refused == Refusal(error, (now, now))
+
+
+def test_authorization__inside_a_window_of_one_second__moves(world: World, token: Any) -> None:
+    now = world.chain.now
+    move = Move(HOLDER.address, PAYEE, valid_after=now - 1, valid_before=now + 1)
+    call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move)).call({"from": world.who["stranger"]})
+
+
+def test_authorization__times_above_2_to_47__are_seconds_all_the_same(world: World, token: Any) -> None:
+    """The library's version reads them as block numbers."""
+    move = Move(HOLDER.address, PAYEE, valid_after=2**47, valid_before=2**47 + 10_000)
+    refused = world.refused(call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move)), "stranger")
+    assert refused.name == "AuthorizationNotYetValid"
+
+
+CHANGED = {
+    "source": account("other").address,
+    "target": account("thief").address,
+    "units": 41,
+    "valid_after": 1,
+    "valid_before": FAR + 1,
+    "nonce": b"\x02" * 32,
+}
+
+
+@pytest.mark.parametrize("field", CHANGED)
+def test_authorization__field_changed__refused(world: World, token: Any, field: str) -> None:
+    move = Move(HOLDER.address, PAYEE)
+    changed = move._replace(**{field: CHANGED[field]})
+    refused = world.refused(call_of(token, KINDS[0], changed, sign(world, token, KINDS[0], move)), "stranger")
+    assert refused.name == "AuthorizationSignatureInvalid"
+
+
+@pytest.mark.parametrize("other", ["signer", "chain", "token", "kind", "high s", "64 bytes"])
+def test_authorization__signature_of_another__refused(world: World, token: Any, other: str) -> None:
+    move = Move(HOLDER.address, PAYEE)
+    good = sign(world, token, KINDS[0], move)
+    twin_s = CURVE_ORDER - int.from_bytes(good[32:64], "big")
+    signature = {
+        "signer": sign(world, token, KINDS[0], move, account("thief")),
+        "chain": sign(world, token, KINDS[0], move, chainId=world.chain.id + 1),
+        "token": sign(world, token, KINDS[0], move, verifyingContract=world.tokens[USD].address),
+        "kind": sign(world, token, KINDS[1], move),
+        "high s": good[:32] + twin_s.to_bytes(32, "big") + bytes([55 - good[64]]),
+        "64 bytes": good[:64],
+    }[other]
+    refused = world.refused(call_of(token, KINDS[0], move, signature), "stranger")
+    assert refused.name == "AuthorizationSignatureInvalid"
+
+
+def test_authorization__holder_short_frozen_or_token_paused__refused(world: World, token: Any) -> None:
+    move = Move(HOLDER.address, PAYEE, units=101)
+    call = call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move))
+    assert world.refused(call, "stranger").name == "ERC20InsufficientBalance"
+    world.send(token.functions.freeze(HOLDER.address), "compliance")
+    assert world.refused(call, "stranger") == Refusal("AccountIsFrozen", (HOLDER.address,))
+    world.send(token.functions.unfreeze(HOLDER.address), "compliance")
+    world.send(token.functions.pause(), "pauser")
+    assert world.refused(call, "stranger") == Refusal("EnforcedPause")
+
+
+def test_authorization__contract_account__is_asked(world: World, token: Any) -> None:
+    wallet = world.chain.deploy(mock("ContractWallet"), HOLDER.address)
+    world.send(token.functions.transfer(wallet.address, 50), "issuer")
+    move = Move(wallet.address, PAYEE)
+    call = call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move))
+    world.send(call, "stranger")
+    assert token.functions.balanceOf(PAYEE).call() == 40
+    world.send(wallet.functions.close(), "stranger")
+    second = move._replace(nonce=b"\x03" * 32, units=1)
+    refused = world.refused(call_of(token, KINDS[0], second, sign(world, token, KINDS[0], second)), "stranger")
+    assert refused.name == "AuthorizationSignatureInvalid"
+
+
+def test_receive__caller_not_the_payee__refused(world: World, token: Any) -> None:
+    move = Move(HOLDER.address, PAYEE)
+    refused = world.refused(call_of(token, KINDS[1], move, sign(world, token, KINDS[1], move)), "stranger")
+    assert refused == Refusal("AuthorizationCallerNotPayee", (world.who["stranger"], PAYEE))
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+def test_cancel__signed__spends_the_nonce(world: World, token: Any, is_split: bool) -> None:
+    move = Move(HOLDER.address, PAYEE)
+    values = (HOLDER.address, move.nonce)
+    call = call_of(
+        token, "cancelAuthorization", values, sign(world, token, "cancelAuthorization", values), is_split=is_split
+    )
+    receipt = world.send(call, "stranger")
+    cancelled = {"authorizer": HOLDER.address, "nonce": move.nonce}
+    assert world.chain.events(receipt) == [("AuthorizationCanceled", cancelled)]
+    spent = Refusal("AuthorizationSpent", values)
+    assert world.refused(call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move)), "stranger") == spent
+    assert world.refused(call, "stranger") == spent
+
+
+def test_cancel__signed_by_another__refused(world: World, token: Any) -> None:
+    values = (HOLDER.address, b"\x01" * 32)
+    signature = sign(world, token, "cancelAuthorization", values, account("thief"))
+    refused = world.refused(call_of(token, "cancelAuthorization", values, signature), "stranger")
+    assert refused.name == "AuthorizationSignatureInvalid"
+
+
+def test_permit__signed__sets_the_allowance_once(world: World, token: Any) -> None:
+    spender = world.who["stranger"]
+    values = (HOLDER.address, spender, 30, 0, FAR)
+    signature = sign(world, token, "permit", values)
+    parts = (signature[64], signature[:32], signature[32:64])
+    call = token.functions.permit(HOLDER.address, spender, 30, FAR, *parts)
+    world.send(call, "governor")
+    assert token.functions.allowance(HOLDER.address, spender).call() == 30
+    assert token.functions.nonces(HOLDER.address).call() == 1
+    assert world.refused(call, "governor").name == "ERC2612InvalidSigner"
+    world.send(token.functions.transferFrom(HOLDER.address, PAYEE, 30), "stranger")
+
+
+def test_permit__late_or_foreign__refused(world: World, token: Any) -> None:
+    spender, late = world.who["stranger"], world.chain.now - 1
+    signature = sign(world, token, "permit", (HOLDER.address, spender, 30, 0, late))
+    parts = (signature[64], signature[:32], signature[32:64])
+    call = token.functions.permit(HOLDER.address, spender, 30, late, *parts)
+    assert world.refused(call, "governor") == Refusal("ERC2612ExpiredSignature", (late,))
+    call = token.functions.permit(HOLDER.address, spender, 30, FAR, *parts)
+    assert world.refused(call, "governor").name == "ERC2612InvalidSigner"

@@ -1,0 +1,136 @@
+"""positionOf, positionsOf, hashOrder, hashQuote, DOMAIN_SEPARATOR, the storage layout and the delta table
+
+hashOrder / hashQuote / DOMAIN_SEPARATOR       should equal what eth_account makes of the design's struct types
+positionsOf                                    should answer pairwise, and refuse lists of different lengths
+storage                                        should keep a position in one slot: balance below, nonce above
+DeltaTable                                     should sum per currency like a dictionary, whatever collides
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from eth_utils import keccak
+from hub_world import (
+    EUR,
+    GBP,
+    ORDER_TYPE,
+    QUOTE_TYPE,
+    UINT128_MAX,
+    UNIT,
+    USD,
+    Chain,
+    Order,
+    Quote,
+    Refusal,
+    World,
+    account,
+    load_compiler_script,
+    mock,
+    typed_data,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+ADDRESSES = st.binary(min_size=20, max_size=20).map(lambda raw: "0x" + raw.hex())
+UINT16, UINT64, UINT128 = (st.integers(0, 2**bits - 1) for bits in (16, 64, 128))
+ORDERS = st.builds(
+    Order, ADDRESSES, ADDRESSES, UINT16, UINT128, UINT16, UINT128, UINT64, UINT64, st.binary(min_size=32, max_size=32)
+)
+QUOTES = st.builds(Quote, ADDRESSES, UINT16, UINT128, UINT16, UINT128, UINT64, UINT64)
+
+
+@given(order=ORDERS, quote=QUOTES)
+def test_hashes__any_intent__equal_those_of_eth_account(built_world: World, order: Order, quote: Quote) -> None:
+    hub = built_world.hub.functions
+    checksum = built_world.chain.web3.to_checksum_address
+    order = order._replace(payer=checksum(order.payer), payee=checksum(order.payee))
+    quote = quote._replace(maker=checksum(quote.maker))
+    assert hub.hashOrder(tuple(order)).call() == built_world.order_hash(order)
+    assert hub.hashQuote(tuple(quote)).call() == built_world.quote_hash(quote)
+
+
+def test_hash_order__stray_bit_above_a_field__refused(world: World) -> None:
+    order = Order(account("a").address, account("b").address, EUR, 1, EUR, 1)
+    data = bytearray.fromhex(world.hub.functions.hashOrder(tuple(order))._encode_transaction_data()[2:])
+    data[4] = 1  # above the payer's 160 bits
+    refused = world.chain.refused_data(world.hub.address, bytes(data), world.who["stranger"])
+    assert refused == Refusal("OrderMalformed", (0,))
+
+
+def test_domain_separator__equals_that_of_eth_account(world: World) -> None:
+    order = Order(account("a").address, account("b").address, EUR, 1, EUR, 1)
+    message = typed_data(ORDER_TYPE, order, chain_id=world.chain.id, hub=world.hub.address)
+    assert world.hub.functions.DOMAIN_SEPARATOR().call() == message.header
+
+
+def test_type_strings__are_those_of_the_design() -> None:
+    sources = load_compiler_script().read_closure(["contracts/libraries/IntentHash.sol"])
+    for types in (ORDER_TYPE, QUOTE_TYPE):
+        ((name, members),) = types.items()
+        text = f"{name}({','.join(member['type'] + ' ' + member['name'] for member in members)})"
+        assert text in sources["contracts/libraries/IntentHash.sol"]
+
+
+def test_positions_of__pairs__are_answered_pairwise(world: World) -> None:
+    first, second = world.fund("first", EUR, 5), world.fund("second", USD, 7)
+    pairs = [(first, EUR), (first, USD), (second, USD), (second, GBP), (second, USD)]
+    accounts, currencies = zip(*pairs, strict=True)
+    assert world.hub.functions.positionsOf(accounts, currencies).call() == [5, 0, 7, 0, 7]
+
+
+def test_positions_of__lists_of_different_lengths__refused(world: World) -> None:
+    call = world.hub.functions.positionsOf([account("a").address], [])
+    assert world.refused(call, "stranger") == Refusal("LengthMismatch", (1, 0))
+
+
+def test_storage__position__is_one_slot_of_balance_and_nonce(world: World) -> None:
+    payer = world.fund("payer", EUR, 9 * UNIT)
+    world.settle(world.batch([Order(payer, payer, EUR, UNIT, EUR, UNIT, nonce=2**64 - 1)]))
+    key = (EUR << 160 | int(payer, 16)).to_bytes(32, "big")
+    places = [keccak(key + slot.to_bytes(32, "big")) for slot in range(12)]
+    words = [int.from_bytes(world.chain.web3.eth.get_storage_at(world.hub.address, place), "big") for place in places]
+    assert [word for word in words if word] == [(2**64 - 1) << 128 | 9 * UNIT]
+
+
+@pytest.fixture(scope="module")
+def harness() -> Any:
+    chain = Chain()
+    return chain, chain.deploy(mock("DeltaTableHarness"))
+
+
+CROWDED = st.sampled_from([0, 1, 255, 256, 511, 512, 767, 65_279, 65_535])  # most of these share index bytes
+MOVES = st.lists(st.tuples(CROWDED, UINT128, CROWDED, UINT128), max_size=25)
+
+
+@given(moves=MOVES)
+def test_delta_table__any_moves__sums_like_a_dictionary(harness: Any, moves: list[tuple[int, int, int, int]]) -> None:
+    _, contract = harness
+    canary = keccak(text="canary")
+    currencies, deltas, after = contract.functions.run(moves, canary).call()
+    expected: Counter[int] = Counter()
+    for debit_currency, debited, credit_currency, credited in moves:
+        expected[debit_currency] += debited
+        expected[credit_currency] -= credited
+    assert dict(zip(currencies, deltas, strict=True)) == dict(expected)
+    assert len(currencies) == len(set(currencies))
+    assert after == canary
+
+
+def test_delta_table__255_currencies__fit_and_one_more_is_refused(harness: Any) -> None:
+    chain, contract = harness
+    moves = [(7 * index, 1, 7 * index, 2) for index in range(255)]
+    currencies, deltas, _ = contract.functions.run(moves, bytes(32)).call({"gas": 30_000_000})
+    assert currencies == [7 * index for index in range(255)]
+    assert set(deltas) == {-1}
+    refused = chain.refused(contract.functions.run([*moves, (65_535, 1, 0, 1)], bytes(32)), chain.accounts[0])
+    assert refused == Refusal("TooManyCurrencies")
+
+
+def test_delta_table__sums_of_the_largest_amounts__do_not_wrap(harness: Any) -> None:
+    _, contract = harness
+    moves = [(1, UINT128_MAX, 2, UINT128_MAX)] * 40
+    _, deltas, _ = contract.functions.run(moves, bytes(32)).call()
+    assert deltas == [40 * UINT128_MAX, -40 * UINT128_MAX]

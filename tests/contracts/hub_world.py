@@ -1,0 +1,384 @@
+"""A small deployed world on an in-process chain: roles, tokens, a hub, accounts that sign with eth_account."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from eth_abi import decode
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from eth_account.signers.local import LocalAccount
+from eth_tester import EthereumTester, PyEVMBackend
+from eth_tester.exceptions import TransactionFailed
+from eth_utils import event_abi_to_log_topic, function_abi_to_4byte_selector, keccak
+from web3 import EthereumTesterProvider, Web3
+from web3._utils.events import get_event_data
+from web3.contract import Contract
+
+ROOT = Path(__file__).resolve().parents[2]
+EUR, USD, GBP, CNY = 978, 840, 826, 156
+UNIT = 1_000_000  # units of one euro, dollar, ...
+FAR = 2**40  # a deadline that no test reaches
+UINT128_MAX = 2**128 - 1
+ROLES = {"GOVERNOR": 1, "SETTLER": 2, "MINT_CONTROLLER": 3, "COMPLIANCE": 4, "PAUSER": 5}
+HUB_POWERS = {
+    "GOVERNOR": ["listCurrency"],
+    "SETTLER": ["settle"],
+    "COMPLIANCE": ["freeze", "unfreeze"],
+    "PAUSER": ["pause", "unpause"],
+}
+TOKEN_POWERS = {
+    "MINT_CONTROLLER": ["configureMinter", "removeMinter"],
+    "COMPLIANCE": ["freeze", "unfreeze"],
+    "PAUSER": ["pause", "unpause"],
+}
+
+# Written out a second time, by the design and not by the Solidity source.
+ORDER_TYPE = {
+    "PaymentOrder": [
+        {"name": "payer", "type": "address"},
+        {"name": "payee", "type": "address"},
+        {"name": "sourceCurrency", "type": "uint16"},
+        {"name": "sourceAmount", "type": "uint128"},
+        {"name": "targetCurrency", "type": "uint16"},
+        {"name": "targetAmount", "type": "uint128"},
+        {"name": "nonce", "type": "uint64"},
+        {"name": "deadline", "type": "uint64"},
+        {"name": "memo", "type": "bytes32"},
+    ]
+}
+QUOTE_TYPE = {
+    "MakerQuote": [
+        {"name": "maker", "type": "address"},
+        {"name": "sellCurrency", "type": "uint16"},
+        {"name": "sellAmountMax", "type": "uint128"},
+        {"name": "buyCurrency", "type": "uint16"},
+        {"name": "buyAmount", "type": "uint128"},
+        {"name": "nonce", "type": "uint64"},
+        {"name": "deadline", "type": "uint64"},
+    ]
+}
+
+
+class Order(NamedTuple):
+    """PaymentOrder in the order of its fields."""
+
+    payer: str
+    payee: str
+    source_currency: int
+    source_units: int
+    target_currency: int
+    target_units: int
+    nonce: int = 1
+    deadline: int = FAR
+    memo: bytes = bytes(32)
+
+
+class Quote(NamedTuple):
+    """MakerQuote in the order of its fields."""
+
+    maker: str
+    sell_currency: int
+    sell_units_max: int
+    buy_currency: int
+    buy_units: int
+    nonce: int = 1
+    deadline: int = FAR
+
+
+class Refusal(NamedTuple):
+    """A decoded custom error, or a panic or reason string."""
+
+    name: str
+    values: tuple[Any, ...] = ()
+
+
+@cache
+def load_compiler_script() -> ModuleType:
+    """scripts/compile_contracts.py as a module."""
+    spec = importlib.util.spec_from_file_location("compile_contracts", ROOT / "scripts" / "compile_contracts.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def artifact(name: str) -> dict[str, Any]:
+    """A committed artifact."""
+    path = ROOT / "src" / "chainwallet" / "chain" / "abi" / f"{name}.json"
+    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def mock(name: str) -> dict[str, Any]:
+    """A contract of contracts/mocks, compiled now or taken from the cache under build/."""
+    mocks = sorted((ROOT / "contracts" / "mocks").glob("*.sol"))
+    compiled = load_compiler_script().compile_units([f"contracts/mocks/{path.name}" for path in mocks])[name]
+    return {"contractName": name, "abi": compiled.abi, "bytecode": compiled.bytecode}
+
+
+def account(label: str) -> LocalAccount:
+    """A key that only its label decides."""
+    return Account.from_key(keccak(text=label))
+
+
+def sign_order(signer: LocalAccount, order: Order, *, chain_id: int, hub: str) -> bytes:
+    """The payer's EIP-712 signature as eth_account makes it."""
+    return _sign(signer, ORDER_TYPE, order, chain_id=chain_id, hub=hub)
+
+
+def sign_quote(signer: LocalAccount, quote: Quote, *, chain_id: int, hub: str) -> bytes:
+    """The maker's EIP-712 signature as eth_account makes it."""
+    return _sign(signer, QUOTE_TYPE, quote, chain_id=chain_id, hub=hub)
+
+
+def typed_data(types: dict[str, Any], values: Sequence[Any], *, chain_id: int, hub: str) -> Any:
+    """The signable message of a struct of one of the types above."""
+    domain = {"name": "chainwallet", "version": "1", "chainId": chain_id, "verifyingContract": hub}
+    (struct,) = types.values()
+    message = {member["name"]: value for member, value in zip(struct, values, strict=True)}
+    return encode_typed_data(domain_data=domain, message_types=types, message_data=message)
+
+
+def digest_of(types: dict[str, Any], values: Sequence[Any], *, chain_id: int, hub: str) -> bytes:
+    """The EIP-712 digest as eth_account makes it."""
+    message = typed_data(types, values, chain_id=chain_id, hub=hub)
+    return keccak(b"\x19" + message.version + message.header + message.body)
+
+
+def _sign(signer: LocalAccount, types: dict[str, Any], values: Sequence[Any], *, chain_id: int, hub: str) -> bytes:
+    return bytes(signer.sign_message(typed_data(types, values, chain_id=chain_id, hub=hub)).signature)
+
+
+class Chain:
+    """eth-tester behind web3, with refusals decoded."""
+
+    def __init__(self, *, accounts: int = 10) -> None:
+        genesis = PyEVMBackend.generate_genesis_params({"gas_limit": 60_000_000})
+        state = PyEVMBackend.generate_genesis_state(num_accounts=accounts)
+        backend = PyEVMBackend(genesis_parameters=genesis, genesis_state=state)
+        self.tester = EthereumTester(backend)
+        self.web3 = Web3(EthereumTesterProvider(self.tester))
+        self.id = self.web3.eth.chain_id
+        self.accounts = list(self.web3.eth.accounts)
+        self._errors: dict[bytes, tuple[str, list[str]]] = {}
+        self._events: dict[bytes, Any] = {}
+
+    def deploy(self, built: dict[str, Any], *arguments: Any) -> Contract:
+        """Deploys from the first account and learns the contract's errors and events."""
+        self.learn(built["abi"])
+        factory = self.web3.eth.contract(abi=built["abi"], bytecode=built["bytecode"])
+        receipt = self.send(factory.constructor(*arguments), self.accounts[0])
+        return self.web3.eth.contract(address=receipt["contractAddress"], abi=built["abi"])
+
+    def learn(self, abi: list[dict[str, Any]]) -> None:
+        """Errors and events of this ABI are decoded from now on."""
+        for entry in abi:
+            if entry["type"] == "error":
+                types = [item["type"] for item in entry["inputs"]]
+                self._errors[function_abi_to_4byte_selector(entry)] = (entry["name"], types)
+            if entry["type"] == "event":
+                self._events[event_abi_to_log_topic(entry)] = entry
+
+    def send(self, call: Any, sender: str) -> Any:
+        """Mines the call; returns the receipt. A revert raises eth-tester's TransactionFailed."""
+        # A given gas limit saves the estimate, which would run everything twice.
+        sent = call.transact({"from": sender, "gas": 30_000_000, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 1})
+        receipt = self.web3.eth.get_transaction_receipt(sent)
+        if receipt["status"] != 1:
+            raise AssertionError(f"reverted: {self.refused(call, sender)}")
+        return receipt
+
+    def refused(self, call: Any, sender: str) -> Refusal:
+        """Runs the call on the latest block and returns why it was refused; fails when it was not."""
+        try:
+            call.call({"from": sender, "gas": 30_000_000})
+        except TransactionFailed as failure:
+            return self.decode(failure)
+        raise AssertionError("the call was not refused")
+
+    def refused_data(self, to: str, data: bytes, sender: str) -> Refusal:
+        """As `refused`, for calldata put together by hand."""
+        try:
+            self.web3.eth.call({"to": to, "data": data, "from": sender, "gas": 30_000_000})
+        except TransactionFailed as failure:
+            return self.decode(failure)
+        raise AssertionError("the call was not refused")
+
+    def decode(self, failure: TransactionFailed) -> Refusal:
+        """The custom error behind a failure."""
+        data = self.revert_data(failure)
+        if data[:4] not in self._errors:
+            return Refusal(data.decode("latin-1"))
+        name, types = self._errors[data[:4]]
+        values = decode(types, data[4:])
+        return Refusal(
+            name,
+            tuple(Web3.to_checksum_address(v) if t == "address" else v for t, v in zip(types, values, strict=True)),
+        )
+
+    @staticmethod
+    def revert_data(failure: TransactionFailed) -> bytes:
+        """The bytes a call reverted with; eth-tester words them as Python does."""
+        text = str(failure.args[0]).removeprefix("execution reverted: ")
+        return bytes(ast.literal_eval(text)) if text.startswith("b") else text.encode()
+
+    def events(self, receipt: Any) -> list[tuple[str, dict[str, Any]]]:
+        """The receipt's events in order, decoded: (name, arguments)."""
+        found = [log for log in receipt["logs"] if bytes(log["topics"][0]) in self._events]
+        decoded = [get_event_data(self.web3.codec, self._events[bytes(log["topics"][0])], log) for log in found]
+        return [(event["event"], dict(event["args"])) for event in decoded]
+
+    @property
+    def now(self) -> int:
+        """The timestamp of the latest block, which `refused` runs at."""
+        return int(self.web3.eth.get_block("latest")["timestamp"])
+
+    def pass_to(self, timestamp: int) -> None:
+        """Mines a block with this timestamp or a second later."""
+        self.tester.time_travel(timestamp)
+
+
+@dataclass
+class Batch:
+    """The arguments of `settle`, each list open to tampering."""
+
+    id: int = 1
+    orders: list[Order] = field(default_factory=list)
+    order_signatures: list[bytes] = field(default_factory=list)
+    quotes: list[Quote] = field(default_factory=list)
+    quote_signatures: list[bytes] = field(default_factory=list)
+    fills: list[tuple[int, int]] = field(default_factory=list)
+
+    def arguments(self) -> tuple[Any, ...]:
+        """As `settle` takes them."""
+        orders, quotes = [tuple(order) for order in self.orders], [tuple(quote) for quote in self.quotes]
+        return (self.id, orders, self.order_signatures, quotes, self.quote_signatures, self.fills)
+
+
+class World:
+    """Roles, two to four currencies and a hub; every power is held by an account of its own."""
+
+    def __init__(self, currencies: Sequence[int] = (EUR, USD, GBP)) -> None:
+        self.chain = Chain()
+        names = ["admin", "governor", "settler", "mint_controller", "compliance", "pauser", "issuer", "stranger"]
+        self.who = dict(zip(names, self.chain.accounts, strict=False))
+        self.keys: dict[str, LocalAccount] = {}
+        self.treasury = account("treasury").address
+        self.manager = self.chain.deploy(artifact("AccessManager"), self.who["admin"])
+        self.hub = self.chain.deploy(artifact("SettlementHub"), self.manager.address, self.treasury)
+        self.grant_roles()
+        self.assign(self.hub, HUB_POWERS)
+        self.tokens = {currency: self.new_token(f"Currency {currency}", f"C{currency}") for currency in currencies}
+        for currency, token in self.tokens.items():
+            self.send(self.hub.functions.listCurrency(currency, token.address), "governor")
+            self.send(token.functions.configureMinter(self.who["issuer"], 2**255), "mint_controller")
+            self.send(token.functions.approve(self.hub.address, 2**256 - 1), "issuer")
+            self.send(token.functions.mint(self.who["issuer"], 10**15), "issuer")
+
+    def new_token(self, name: str, symbol: str) -> Contract:
+        """A CurrencyToken under the manager's roles, not listed."""
+        token = self.chain.deploy(artifact("CurrencyToken"), name, symbol, self.manager.address)
+        self.assign(token, TOKEN_POWERS)
+        return token
+
+    def grant_roles(self) -> None:
+        """Gives each role to the account of its name."""
+        for role, number in ROLES.items():
+            self.send(self.manager.functions.grantRole(number, self.who[role.lower()], 0), "admin")
+
+    def assign(self, contract: Contract, powers: dict[str, list[str]]) -> None:
+        """Binds the contract's restricted functions to roles."""
+        for role, names in powers.items():
+            selectors = [function_abi_to_4byte_selector(contract.get_function_by_name(name).abi) for name in names]
+            self.send(self.manager.functions.setTargetFunctionRole(contract.address, selectors, ROLES[role]), "admin")
+
+    def send(self, call: Any, sender: str) -> Any:
+        """Mines a call by one of the named accounts."""
+        return self.chain.send(call, self.who[sender])
+
+    def refused(self, call: Any, sender: str) -> Refusal:
+        """Why a call by one of the named accounts is refused."""
+        return self.chain.refused(call, self.who[sender])
+
+    def refused_deployment(self, constructor: Any) -> Refusal:
+        """Why the chain refuses a deployment."""
+        try:
+            constructor.transact({"from": self.who["admin"]})
+        except TransactionFailed as failure:
+            return self.chain.decode(failure)
+        raise AssertionError("the deployment was not refused")
+
+    def second_hub(self) -> Contract:
+        """Another hub under the same roles with the same currencies."""
+        hub = self.chain.deploy(artifact("SettlementHub"), self.manager.address, self.treasury)
+        self.assign(hub, HUB_POWERS)
+        for currency, token in self.tokens.items():
+            self.send(hub.functions.listCurrency(currency, token.address), "governor")
+        return hub
+
+    def key(self, label: str) -> LocalAccount:
+        """The key of a label; remembered by address so that `order` and `quote` can sign."""
+        found = account(label)
+        self.keys[found.address] = found
+        return found
+
+    def fund(self, label: str, currency: int, units: int) -> str:
+        """Deposits units for the label's account; returns its address."""
+        address = self.key(label).address
+        self.send(self.hub.functions.deposit(currency, [(address, units, bytes(32))]), "issuer")
+        return address
+
+    def sign(self, intent: Order | Quote) -> bytes:
+        """The signature of the intent's owner."""
+        if isinstance(intent, Order):
+            return sign_order(self.keys[intent.payer], intent, chain_id=self.chain.id, hub=self.hub.address)
+        return sign_quote(self.keys[intent.maker], intent, chain_id=self.chain.id, hub=self.hub.address)
+
+    def batch(
+        self,
+        orders: Sequence[Order],
+        quotes: Sequence[Quote] = (),
+        fills: Sequence[tuple[int, int]] = (),
+        *,
+        batch_id: int = 1,
+    ) -> Batch:
+        """A batch with everything signed by its owner."""
+        signed_orders = [self.sign(order) for order in orders]
+        signed_quotes = [self.sign(quote) for quote in quotes]
+        return Batch(batch_id, list(orders), signed_orders, list(quotes), signed_quotes, list(fills))
+
+    def settle(self, batch: Batch) -> Any:
+        """Settles as the settler; returns the receipt."""
+        return self.send(self.hub.functions.settle(*batch.arguments()), "settler")
+
+    def settle_refused(self, batch: Batch) -> Refusal:
+        """Why the settler's batch is refused."""
+        return self.refused(self.hub.functions.settle(*batch.arguments()), "settler")
+
+    def balance(self, address: str, currency: int) -> int:
+        """A position's balance in units."""
+        return int(self.hub.functions.positionOf(address, currency).call()[0])
+
+    def nonce(self, address: str, currency: int) -> int:
+        """A position's last order nonce."""
+        return int(self.hub.functions.positionOf(address, currency).call()[1])
+
+    def order_hash(self, order: Order) -> bytes:
+        """The order's digest by eth_account."""
+        return digest_of(ORDER_TYPE, order, chain_id=self.chain.id, hub=self.hub.address)
+
+    def quote_hash(self, quote: Quote) -> bytes:
+        """The quote's digest by eth_account."""
+        return digest_of(QUOTE_TYPE, quote, chain_id=self.chain.id, hub=self.hub.address)
