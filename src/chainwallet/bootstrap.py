@@ -19,6 +19,7 @@ from chainwallet.chain.node import Node, open_node
 from chainwallet.controls.identity.authenticator import Authenticator, operator_key
 from chainwallet.controls.risk import standard_rules
 from chainwallet.keys.intents import Domain
+from chainwallet.keys.policy import TransactionPolicy
 from chainwallet.keys.secret_box import SecretBox
 from chainwallet.keys.signers import LocalSigner, create_operator_key
 from chainwallet.keys.vault import Vault, load_kek
@@ -29,7 +30,8 @@ from chainwallet.kit.settings import Settings
 from chainwallet.market.currencies import traded_currencies
 from chainwallet.market.rates import MidMarket
 from chainwallet.migrations import upgrade
-from chainwallet.payments.acceptance import Acceptance, Accepted, TransferRequest
+from chainwallet.payments.acceptance import Acceptance
+from chainwallet.payments.candidates import Accepted, TransferRequest
 from chainwallet.payments.quotes import Pricer, Quote, store_quotes_lazily
 from chainwallet.settlement.lanes import open_lane
 
@@ -144,6 +146,7 @@ def open_services(settings: Settings, *, say: Callable[[str], None] = lambda _: 
     vault.pin(domain)
     with database.transaction() as session:
         pin(session, node, deployment.hub)
+        vault.ensure_readable(session)
         open_lane(session, operator.address, nonce=node.nonce(operator.address))
     return _wire(settings, database, node, deployment, hub, operator, vault, SecretBox(kek), domain, mids)
 
@@ -190,13 +193,14 @@ def _wire(
 
 def _operator(settings: Settings) -> LocalSigner:
     """The key that settles: the operator's own on a chain elsewhere, one made here on a chain of ours."""
+    policy = TransactionPolicy(gas_price_max_wei=settings.gas_price_max_gwei * GWEI, value_max_wei=0)
     if settings.deployer_key is not None:
-        return LocalSigner(settings.deployer_key)
+        return LocalSigner(settings.deployer_key, transactions=policy)
     if settings.chain_url not in ("anvil", "embedded"):
         raise DeployerKeyMissing(
             "A chain that is not ours needs the key that settles on it: set CHAINWALLET_DEPLOYER_KEY."
         )
-    return create_operator_key(settings.data_dir)
+    return create_operator_key(settings.data_dir, transactions=policy)
 
 
 def _deployment(

@@ -71,7 +71,7 @@ class World:
         }
         return self.post("/v1/maker-quotes", body)
 
-    def quote(self, source: str, target: str, *, status: int = 201, **amounts: str) -> Any:
+    def quote(self, source: str, target: str, /, *, status: int = 201, **amounts: str) -> Any:
         body: dict[str, Any] = {"source_currency": source, "target_currency": target}
         for side, value in amounts.items():
             body[f"{side}_amount"] = {"currency": source if side == "source" else target, "value": value}

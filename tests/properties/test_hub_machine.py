@@ -79,7 +79,7 @@ def test_hub__rules_chosen_by_hypothesis__agrees_with_its_model() -> None:
     carrier = PyEvmCarrier()
     HubSteps.machine, HubSteps.carrier = Machine(carrier), carrier
     HubSteps.founded = carrier.chain.tester.take_snapshot()
-    run_state_machine_as_test(HubSteps, settings=settings(max_examples=12, stateful_step_count=15))
+    run_state_machine_as_test(HubSteps, settings=settings(max_examples=8, stateful_step_count=15))
 
 
 def run_seeded(steps: int) -> Machine:

@@ -16,7 +16,7 @@ import rlp
 from eth.exceptions import HeaderNotFound, Revert, TransactionNotFound
 from eth.vm.forks.prague import PragueVM
 from eth.vm.spoof import SpoofTransaction
-from eth_tester import EthereumTester, PyEVMBackend
+from eth_tester import PyEVMBackend
 from eth_utils.exceptions import ValidationError
 
 from chainwallet.chain.blocks import RawObject, to_bytes
@@ -30,7 +30,6 @@ from chainwallet.chain.embedded_shapes import (
 )
 from chainwallet.chain.errors import RpcRefused
 from chainwallet.chain.transport import Request
-from chainwallet.keys.addresses import checksum_address
 
 GAS_LIMIT = 60_000_000
 TIP_WEI = 10**9
@@ -54,8 +53,8 @@ class EmbeddedChain:
     def __init__(self) -> None:
         # Random extra data gives each chain a genesis hash of its own, which is how a database knows its chain.
         parameters = PyEVMBackend.generate_genesis_params({"gas_limit": GAS_LIMIT, "extra_data": os.urandom(32)})
-        backend = PyEVMBackend(genesis_parameters=parameters, vm_configuration=((0, _VirtualMachine),))
-        self._tester = EthereumTester(backend=backend, auto_mine_transactions=False)
+        self._backend = PyEVMBackend(genesis_parameters=parameters, vm_configuration=((0, _VirtualMachine),))
+        self._snapshots: list[bytes] = []
         self._lock = RLock()
         self._ahead_s = 0
         self._methods: dict[str, Callable[..., Any]] = {
@@ -64,7 +63,7 @@ class EmbeddedChain:
             "eth_chainId": lambda: hex(self._chain.chain_id),
             "eth_blockNumber": lambda: hex(self._latest().number),
             "eth_syncing": lambda: False,
-            "eth_accounts": lambda: [hex_address(account) for account in backend.get_accounts()],
+            "eth_accounts": lambda: [hex_address(account) for account in self._backend.get_accounts()],
             "eth_getBlockByNumber": self._block_by_number,
             "eth_getBlockByHash": self._block_by_hash,
             "eth_getBlockReceipts": self._block_receipts,
@@ -79,7 +78,7 @@ class EmbeddedChain:
             "eth_getCode": lambda who, tag="latest": "0x" + self._state(tag).get_code(to_bytes(who)).hex(),
             "eth_gasPrice": lambda: hex(self._latest().header.base_fee_per_gas + TIP_WEI),
             "eth_maxPriorityFeePerGas": lambda: hex(TIP_WEI),
-            "evm_snapshot": lambda: hex(self._tester.take_snapshot()),
+            "evm_snapshot": self._snapshot,
             "evm_revert": self._revert,
             "evm_mine": self._mine,
             "evm_increaseTime": self._increase_time,
@@ -88,7 +87,7 @@ class EmbeddedChain:
 
     @property
     def _chain(self) -> Any:
-        return self._tester.backend.chain  # replaced when a snapshot is reverted to
+        return self._backend.chain  # replaced when a snapshot is reverted to
 
     def request(self, method: str, params: list[Any], *, retry: bool = True) -> Any:  # noqa: ARG002
         """The result of one of the methods above; RpcRefused otherwise."""
@@ -214,10 +213,8 @@ class EmbeddedChain:
         return computation
 
     def _send_raw(self, text: str) -> str:
+        self._date_now()
         chain = self._chain
-        # py-evm dates a block when its parent is mined; what runs in it wants the time of now.
-        earliest = self._latest().header.timestamp
-        chain.header = chain.header.copy(timestamp=max(int(time.time()) + self._ahead_s, earliest))
         try:
             transaction = chain.get_vm().get_transaction_builder().decode(to_bytes(text))
             expected = chain.get_vm().state.get_nonce(transaction.sender)
@@ -227,31 +224,55 @@ class EmbeddedChain:
             chain.apply_transaction(transaction)
         except (ValidationError, rlp.exceptions.RLPException) as error:
             raise RpcRefused(_send_error(str(error))) from None
-        self._tester.backend.mine_blocks(1)
+        self._backend.mine_blocks(1)
         return to_hex(transaction.hash)
+
+    def _date_now(self) -> None:
+        """py-evm dates a block when its parent is mined; what runs in it wants the time of now."""
+        earliest = self._latest().header.timestamp
+        now = max(int(time.time()) + self._ahead_s, earliest)
+        self._chain.header = self._chain.header.copy(timestamp=now)
 
     def _mine(self, count: Any = 1) -> str:
         blocks = int(count, 16) if isinstance(count, str) else int(count)
-        self._tester.mine_blocks(blocks)
+        for _ in range(blocks):
+            self._date_now()
+            self._backend.mine_blocks(1)
         return "0x0"
 
     def _increase_time(self, seconds: Any) -> int:
         self._ahead_s += int(seconds, 16) if isinstance(seconds, str) else int(seconds)
         return self._ahead_s
 
+    def _snapshot(self) -> str:
+        self._snapshots.append(self._backend.take_snapshot())
+        return hex(len(self._snapshots))
+
     def _revert(self, snapshot: str) -> bool:
-        self._tester.revert_to_snapshot(int(snapshot, 16))
+        number = int(snapshot, 16)
+        if not 0 < number <= len(self._snapshots):
+            return False
+        self._backend.revert_to_snapshot(self._snapshots[number - 1])
+        del self._snapshots[number - 1 :]
         return True
 
     def _set_balance(self, address: str, wei: str) -> None:
         """Tops up by a transfer: py-evm has no way to write a balance, so a higher one stays as it is."""
         missing = int(wei, 16) - self._state("latest").get_balance(to_bytes(address))
-        if missing > 0:
-            rich = self._tester.get_accounts()[0]
-            self._tester.send_transaction(
-                {"from": rich, "to": checksum_address(to_bytes(address)), "gas": 21_000, "value": missing}
-            )
-            self._tester.mine_block()
+        if missing <= 0:
+            return
+        self._date_now()
+        self._backend.send_transaction(
+            {
+                "from": self._backend.get_accounts()[0],
+                "to": to_bytes(address),
+                "gas": 21_000,
+                "value": missing,
+                "max_fee_per_gas": 2 * self._chain.header.base_fee_per_gas + TIP_WEI,
+                "max_priority_fee_per_gas": TIP_WEI,
+            }
+        )
+        self._backend.mine_blocks(1)
 
 
 def _send_error(message: str) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import urllib3
 
@@ -22,6 +22,7 @@ RETRY_DELAYS_S = (0.05, 0.2, 0.8)
 _HEADERS = {"Content-Type": "application/json"}
 
 Request = tuple[str, list[Any]]
+_T = TypeVar("_T")
 
 
 class Transport(Protocol):
@@ -52,44 +53,37 @@ class HttpTransport:
         self._ids = itertools.count(1)
 
     def request(self, method: str, params: list[Any], *, retry: bool = True) -> Any:
+        return _attempt(lambda: self._request_once(method, params), retry=retry)
+
+    def batch(self, requests: Sequence[Request]) -> list[Any]:
+        return _attempt(lambda: self._batch_once(requests), retry=True) if requests else []
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def _request_once(self, method: str, params: list[Any]) -> Any:
         request_id = next(self._ids)
-        body = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
-        answer = self._post(body, retry=retry)
+        answer = self._post({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
         if not isinstance(answer, dict) or answer.get("id") != request_id:
             raise ChainUnreachable(f"The node's answer to {method} is not one to that request.")
         return _result(answer, method)
 
-    def batch(self, requests: Sequence[Request]) -> list[Any]:
-        if not requests:
-            return []
+    def _batch_once(self, requests: Sequence[Request]) -> list[Any]:
         ids = [next(self._ids) for _ in requests]
         body = [
             {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
             for request_id, (method, params) in zip(ids, requests, strict=True)
         ]
-        answers = self._post(body, retry=True)
+        answers = self._post(body)
         if isinstance(answers, dict):  # a node that takes no batches answers with one error
-            return [self.request(method, params) for method, params in requests]
+            return [self._request_once(method, params) for method, params in requests]
         by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
         if any(request_id not in by_id for request_id in ids):
             raise ChainUnreachable("The node left out an answer of a batch of requests.")
         return [_result(by_id[request_id], method) for request_id, (method, _) in zip(ids, requests, strict=True)]
 
-    def close(self) -> None:
-        self._pool.clear()
-
-    def _post(self, body: Any, *, retry: bool) -> Any:
+    def _post(self, body: Any) -> Any:
         payload = json.dumps(body).encode()
-        for delay_s in (*RETRY_DELAYS_S, None) if retry else (None,):
-            try:
-                return self._post_once(payload)
-            except ChainUnreachable:
-                if delay_s is None:
-                    raise
-                time.sleep(delay_s)
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    def _post_once(self, payload: bytes) -> Any:
         try:
             response = self._pool.request("POST", self._url, body=payload, headers=_HEADERS)
         except urllib3.exceptions.HTTPError as error:
@@ -104,6 +98,15 @@ class HttpTransport:
         if response.status == 429 or response.status >= 500:
             raise ChainUnreachable(f"The node at {self._name} answers HTTP {response.status}; try again later.")
         return answer
+
+
+def _attempt(request: Callable[[], _T], *, retry: bool) -> _T:
+    for delay_s in RETRY_DELAYS_S if retry else ():
+        try:
+            return request()
+        except ChainUnreachable:
+            time.sleep(delay_s)
+    return request()
 
 
 def _result(answer: dict[str, Any], method: str) -> Any:

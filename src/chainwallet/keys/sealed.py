@@ -24,7 +24,7 @@ class Sealed:
             name = self._public_name()
         except AttributeError:
             name = "unfinished"
-        return f"<{type(self).__name__} {name}>"
+        return f"<{type(self).__name__} {name}>" if name else f"<{type(self).__name__}>"
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError(f"{type(self).__name__} holds a secret and cannot be pickled or copied.")

@@ -10,38 +10,30 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlmodel import Session, col, select
 
-from chainwallet.controls.decisions import Allow, Decision, Deny, PaymentContext, Review, RuleSet
+from chainwallet.controls.decisions import Allow, Deny, PaymentContext, Review, RuleSet
 from chainwallet.controls.identity.access import may_act_for
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
-from chainwallet.controls.identity.payees import Party, PayeeRef, parties_by_id, resolve_payees
+from chainwallet.controls.identity.payees import PayeeRef, parties_by_id, resolve_payees
 from chainwallet.controls.risk import RecentPayments
 from chainwallet.keys.intents import Domain, PaymentOrder, order_digest
 from chainwallet.keys.vault import Vault
 from chainwallet.kit.clock import unix_seconds, utc_now
 from chainwallet.kit.database import insert_many
 from chainwallet.kit.errors import ChainwalletError
-from chainwallet.kit.ids import new_id, new_uetr
+from chainwallet.kit.ids import new_uetr
 from chainwallet.kit.money import Money, currency
 from chainwallet.ledger import (
-    AccountKey,
-    AccountKind,
-    HoldPart,
-    HoldRequest,
-    InsufficientFunds,
-    Refused,
-    ensure_accounts,
-    place_holds,
     release_holds,
 )
 from chainwallet.market.model import Book
 from chainwallet.market.rates import MidMarket
 from chainwallet.market.routing import Router
+from chainwallet.payments.candidates import Accepted, Candidate, PayerUnknown, Refusal, TransferRequest, hold, refuse
 from chainwallet.payments.quotes import (
     OUTLIVES_S,
     Quote,
@@ -61,70 +53,9 @@ from chainwallet.payments.transfers import (
     find_transfer,
     opened,
 )
-from chainwallet.records.idempotency import Claim, Conflict, Follows, Replay, claim, complete, release
+from chainwallet.records.idempotency import Conflict, Follows, Replay, claim, complete, release
 from chainwallet.settlement.makers import MakerQuoteStatus, live_book, lock_quotes, use_quotes
 from chainwallet.settlement.orders import place_orders
-
-ROUTE = "POST /v1/transfers"
-
-
-class PayerUnknown(ChainwalletError):
-    code = "PAYER_UNKNOWN"
-    status = 404
-
-
-@dataclass(frozen=True, slots=True)
-class TransferRequest:
-    """One transfer asked for. `idempotency_key` with `body_sha256` makes it happen once however often it is asked."""
-
-    quote_id: str
-    payer_id: str
-    payee: PayeeRef
-    principal: Principal
-    idempotency_key: str | None = None
-    body_sha256: bytes = b""
-    purpose: str | None = None
-    reference: str | None = None
-    end_to_end_id: str | None = None
-    uetr: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The answer to a request: its transfer's id, and the JSON text that describes it as it was accepted."""
-
-    transfer_id: str
-    body: str
-
-
-@dataclass(slots=True)
-class _Candidate:
-    """A request on its way through the checks; `outcome` is set as soon as it is decided."""
-
-    request: TransferRequest
-    transfer_id: str = field(default_factory=lambda: new_id("trf"))
-    outcome: Accepted | Exception | None = None
-    follows: int | None = None
-    quote: Quote = None  # type: ignore[assignment]  # set by the first check, or the outcome is
-    payer: Party = None  # type: ignore[assignment]
-    payee: Party | None = None
-    payee_address: str = ""
-    decision: Decision = field(default_factory=Allow)
-    legs: list[dict[str, Any]] = field(default_factory=list)
-    nonce: int | None = None
-
-    @property
-    def waits(self) -> bool:
-        return self.outcome is None and self.follows is None
-
-    @property
-    def source_account(self) -> AccountKey:
-        return AccountKey(self.payer.id, self.quote.source_currency, AccountKind.CUSTOMER)
-
-    def claim(self) -> Claim:
-        key = self.request.idempotency_key
-        assert key is not None
-        return Claim(self.request.principal.tenant_id, ROUTE, key, self.request.body_sha256, self.transfer_id)
 
 
 class Acceptance:
@@ -144,17 +75,17 @@ class Acceptance:
         Refusals are ChainwalletErrors: QUOTE_*, PAYER_UNKNOWN, PAYEE_UNKNOWN, LEDGER_INSUFFICIENT_FUNDS,
         IDEMPOTENCY_KEY_REUSED. A payment that the rules decline is not an error: it is a transfer `declined`.
         """
-        candidates = [_Candidate(request) for request in requests]
+        candidates = [Candidate(request) for request in requests]
         keyed = [c for c in candidates if c.request.idempotency_key is not None]
         _claim_keys(session, keyed)
         _take_quotes(session, [c for c in candidates if c.waits])
         _find_parties(session, [c for c in candidates if c.waits])
         self._decide([c for c in candidates if c.waits])
         self._fund(session, [c for c in candidates if c.waits and isinstance(c.decision, Allow)])
-        _hold(session, [c for c in candidates if c.waits and not isinstance(c.decision, Deny)])
+        hold(session, [c for c in candidates if c.waits and not isinstance(c.decision, Deny)])
         self._place(session, [c for c in candidates if c.waits and isinstance(c.decision, Allow)])
         _record(session, [c for c in candidates if c.waits])
-        release(session, [c.claim() for c in keyed if c.follows is None and isinstance(c.outcome, _Refusal)])
+        release(session, [c.claim() for c in keyed if c.follows is None and isinstance(c.outcome, Refusal)])
         return [_outcome(c, keyed) for c in candidates]
 
     def approve(self, session: Session, transfer_id: str) -> Transfer:
@@ -170,7 +101,7 @@ class Acceptance:
         self._fund_elsewhere(session, c, Counter())
         if c.waits:
             release_holds(session, [f"{transfer_id}:review"])
-            _hold(session, [c])
+            hold(session, [c])
         if c.waits:
             self._place(session, [c])
             advance(session, [transfer_id], TransferStatus.ACCEPTED)
@@ -179,7 +110,7 @@ class Acceptance:
         session.refresh(transfer)
         return transfer
 
-    def _revive(self, session: Session, transfer: Transfer) -> _Candidate:
+    def _revive(self, session: Session, transfer: Transfer) -> Candidate:
         quote = session.get_one(Quote, transfer.quote_id)
         quote.expires_at = utc_now()  # its order's deadline counts from the approval
         session.expunge(quote)
@@ -194,11 +125,11 @@ class Acceptance:
             uetr=transfer.uetr,
         )
         payer = parties_by_id(session, {transfer.payer_id})[transfer.payer_id]
-        return _Candidate(
+        return Candidate(
             request, transfer_id=transfer.id, quote=quote, payer=payer, payee_address=transfer.payee_address
         )
 
-    def _decide(self, candidates: Sequence[_Candidate]) -> None:
+    def _decide(self, candidates: Sequence[Candidate]) -> None:
         now_s = time.monotonic()
         for c in candidates:
             source = Money(c.quote.source_currency, int(c.quote.source_units))
@@ -218,7 +149,7 @@ class Acceptance:
             if not isinstance(c.decision, Deny):
                 self._recent.note(c.payer.id, value_eur_units=value_eur_units, at_s=now_s)
 
-    def _fund(self, session: Session, candidates: Sequence[_Candidate]) -> None:
+    def _fund(self, session: Session, candidates: Sequence[Candidate]) -> None:
         """Reserve the makers' quotes that price each payment, or others that do it for the same amounts."""
         offers = lock_quotes(session, [leg["quote_id"] for c in candidates for leg in c.legs])
         now = utc_now()
@@ -235,7 +166,7 @@ class Acceptance:
             if c.waits:
                 taken.update({leg["quote_id"]: int(leg["sold_units"]) for leg in c.legs})
 
-    def _fund_elsewhere(self, session: Session, c: _Candidate, taken: Counter[str]) -> None:
+    def _fund_elsewhere(self, session: Session, c: Candidate, taken: Counter[str]) -> None:
         """A firm quote stays firm when its makers are gone, as long as others make the same amounts possible.
 
         What they ask more is paid out of the fee, never by the customer.
@@ -249,18 +180,20 @@ class Acceptance:
         except ChainwalletError:
             route = None
         if route is None or route.source_units > int(quote.source_units):
-            c.outcome = _refuse(
+            c.outcome = refuse(
                 QuoteLiquidityGone("The makers behind this quote are taken; nothing was moved. Ask for a new quote.")
             )
         else:
             c.legs = [leg_row(leg) for leg in route.legs]
 
-    def _place(self, session: Session, candidates: Sequence[_Candidate]) -> None:
+    def _place(self, session: Session, candidates: Sequence[Candidate]) -> None:
         """Sign each order with its payer's key and place it."""
         rows = []
+        self._vault.signers(session, {c.payer.address for c in candidates})  # one query for those not in memory
         for c in candidates:
             assert c.nonce is not None
             order = self._order(c, c.nonce)
+            signer = self._vault.signer(session, order.payer, owner_id=c.payer.id)
             rows.append(
                 {
                     "id": c.transfer_id,
@@ -274,7 +207,7 @@ class Acceptance:
                     "nonce": order.nonce,
                     "deadline": order.deadline,
                     "memo": order.memo,
-                    "signature": self._vault.signer(session, order.payer).sign_order(self._domain, order),
+                    "signature": signer.sign_order(self._domain, order),
                     "order_hash": "0x" + order_digest(self._domain, order).hex(),
                     "legs": c.legs,
                 }
@@ -285,7 +218,7 @@ class Acceptance:
             reserved.update({leg["quote_id"]: int(leg["sold_units"]) for leg in c.legs})
         use_quotes(session, reserve=reserved, fill={})
 
-    def _order(self, c: _Candidate, nonce: int) -> PaymentOrder:
+    def _order(self, c: Candidate, nonce: int) -> PaymentOrder:
         c.request = replace(c.request, uetr=c.request.uetr or new_uetr())
         details = particulars(
             uetr=c.request.uetr or "",
@@ -306,26 +239,16 @@ class Acceptance:
         )
 
 
-class _Refusal(Exception):
-    """Marks an outcome that must free its idempotency key again: the error itself is its cause."""
-
-
-def _refuse(error: ChainwalletError) -> _Refusal:
-    refusal = _Refusal()
-    refusal.__cause__ = error
-    return refusal
-
-
-def _outcome(c: _Candidate, keyed: Sequence[_Candidate]) -> Accepted | Exception:
+def _outcome(c: Candidate, keyed: Sequence[Candidate]) -> Accepted | Exception:
     outcome = keyed[c.follows].outcome if c.follows is not None else c.outcome
-    if isinstance(outcome, _Refusal):
+    if isinstance(outcome, Refusal):
         assert isinstance(outcome.__cause__, ChainwalletError)
         return outcome.__cause__
     assert outcome is not None
     return outcome
 
 
-def _claim_keys(session: Session, keyed: Sequence[_Candidate]) -> None:
+def _claim_keys(session: Session, keyed: Sequence[Candidate]) -> None:
     for c, verdict in zip(keyed, claim(session, [c.claim() for c in keyed]), strict=True):
         if isinstance(verdict, Replay):
             c.outcome = Accepted(verdict.resource_id, verdict.body or "{}")
@@ -335,7 +258,7 @@ def _claim_keys(session: Session, keyed: Sequence[_Candidate]) -> None:
             c.outcome = verdict.error()
 
 
-def _take_quotes(session: Session, candidates: Sequence[_Candidate]) -> None:
+def _take_quotes(session: Session, candidates: Sequence[Candidate]) -> None:
     wanted = sorted({c.request.quote_id for c in candidates})
     statement = select(Quote).where(col(Quote.id).in_(wanted)).order_by(col(Quote.id)).with_for_update()
     quotes = {quote.id: quote for quote in session.exec(statement)} if wanted else {}
@@ -344,11 +267,11 @@ def _take_quotes(session: Session, candidates: Sequence[_Candidate]) -> None:
     for c in candidates:
         quote = quotes.get(c.request.quote_id)
         if quote is None or (c.request.principal.customer_id or quote.owner_id) != quote.owner_id:
-            c.outcome = _refuse(QuoteUnknown("No quote of yours has this id; ask for a quote first."))
+            c.outcome = refuse(QuoteUnknown("No quote of yours has this id; ask for a quote first."))
         elif quote.used_by is not None:
-            c.outcome = _refuse(QuoteUsed("This quote has made its transfer already; ask for a new quote."))
+            c.outcome = refuse(QuoteUsed("This quote has made its transfer already; ask for a new quote."))
         elif quote.expires_at <= now:
-            c.outcome = _refuse(QuoteExpired(f"This quote expired at {_stamp(quote.expires_at)}; ask for a new one."))
+            c.outcome = refuse(QuoteExpired(f"This quote expired at {_stamp(quote.expires_at)}; ask for a new one."))
         else:
             c.quote, c.legs = quote, quote.legs
             quote.used_by = c.transfer_id
@@ -358,72 +281,21 @@ def _stamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _find_parties(session: Session, candidates: Sequence[_Candidate]) -> None:
+def _find_parties(session: Session, candidates: Sequence[Candidate]) -> None:
     payers = parties_by_id(session, {c.request.payer_id for c in candidates})
     payees = resolve_payees(session, [c.request.payee for c in candidates])
     for c, payee in zip(candidates, payees, strict=True):
         payer = payers.get(c.request.payer_id)
         if payer is None or not may_act_for(c.request.principal, payer):
-            c.outcome = _refuse(PayerUnknown("No customer of yours has the id given as payer_id; check it."))
+            c.outcome = refuse(PayerUnknown("No customer of yours has the id given as payer_id; check it."))
         elif isinstance(payee, ChainwalletError):
-            c.outcome = _refuse(payee)
+            c.outcome = refuse(payee)
         else:
             c.payer = payer
             c.payee, c.payee_address = (None, payee) if isinstance(payee, str) else (payee, payee.address)
 
 
-def _hold(session: Session, candidates: Sequence[_Candidate]) -> None:
-    """Hold the payer's source amount and, where it is funded by makers, what they sell; both or neither."""
-    if not candidates:
-        return
-    needed = {c.source_account for c in candidates} | {_seller(leg) for c in candidates for leg in c.legs}
-    accounts = ensure_accounts(session, sorted(needed))
-    requests = [request for c in candidates for request in _hold_requests(c, accounts)]
-    outcomes = iter(place_holds(session, requests))
-    undone = []
-    for c in candidates:
-        payer_hold = next(outcomes)
-        legs_hold = next(outcomes) if c.legs and isinstance(c.decision, Allow) else None
-        if isinstance(payer_hold, Refused):
-            c.outcome = _refuse(_insufficient(c, payer_hold))
-            undone.append(f"{c.transfer_id}:legs")
-        elif isinstance(legs_hold, Refused):
-            c.outcome = _refuse(QuoteLiquidityGone("A maker behind this quote has sold out; ask for a new quote."))
-            undone.append(c.transfer_id)
-        else:
-            c.nonce = payer_hold.nonce
-    if undone:
-        release_holds(session, undone)
-
-
-def _seller(leg: dict[str, Any]) -> AccountKey:
-    return AccountKey(leg["maker_id"], leg["sell"], AccountKind.CUSTOMER)
-
-
-def _hold_requests(c: _Candidate, accounts: dict[AccountKey, int]) -> list[HoldRequest]:
-    account_id = accounts[c.source_account]
-    signs_now = isinstance(c.decision, Allow)  # a payment in review takes its nonce when it is released
-    part = HoldPart(account_id, int(c.quote.source_units))
-    reference = c.transfer_id if signs_now else f"{c.transfer_id}:review"
-    requests = [HoldRequest(reference, (part,), account_id if signs_now else None)]
-    if c.legs and signs_now:
-        sold: Counter[AccountKey] = Counter()
-        for leg in c.legs:
-            sold[_seller(leg)] += int(leg["sold_units"])
-        parts = tuple(HoldPart(accounts[key], units) for key, units in sorted(sold.items()))
-        requests.append(HoldRequest(f"{c.transfer_id}:legs", parts, None))
-    return requests
-
-
-def _insufficient(c: _Candidate, refused: Refused) -> InsufficientFunds:
-    available = Money(c.quote.source_currency, max(refused.available_units, 0))
-    needed = Money(c.quote.source_currency, int(c.quote.source_units))
-    return InsufficientFunds(
-        f"The payer has {available} available and the payment takes {needed}; deposit more or send less."
-    )
-
-
-def _record(session: Session, candidates: Sequence[_Candidate]) -> None:
+def _record(session: Session, candidates: Sequence[Candidate]) -> None:
     """Write the transfers, use up their quotes, tell the outbox, and store the answers for replays."""
     if not candidates:
         return
@@ -446,7 +318,7 @@ def _record(session: Session, candidates: Sequence[_Candidate]) -> None:
     complete(session, answers)
 
 
-def _transfer(c: _Candidate, now: datetime) -> Transfer:
+def _transfer(c: Candidate, now: datetime) -> Transfer:
     status = {Allow: TransferStatus.ACCEPTED, Review: TransferStatus.IN_REVIEW, Deny: TransferStatus.DECLINED}[
         type(c.decision)
     ]

@@ -20,7 +20,8 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import Money
 from chainwallet.market.routing import Router
-from chainwallet.payments.acceptance import Acceptance, Accepted, PayerUnknown, TransferRequest
+from chainwallet.payments.acceptance import Acceptance
+from chainwallet.payments.candidates import Accepted, PayerUnknown, TransferRequest
 from chainwallet.payments.quotes import Pricer, PriceRequest, Quote, QuoteLiquidityGone, store_quotes
 from chainwallet.settlement.makers import live_book
 

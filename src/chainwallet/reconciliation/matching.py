@@ -142,7 +142,9 @@ def _batches(session: Session, events: Sequence[ChainEvent], by_name: dict[str, 
     for event in by_name["BatchSettled"]:
         batch_id = int(event.payload["batchId"])
         settle_batch(session, batch_id)
-        drafts[event.tx_hash] = _Draft("batch", str(batch_id), capture=[f"batch:{batch_id}"])
+        drafts[event.tx_hash] = _Draft("batch", str(batch_id))
+        if int(event.payload["fills"]):
+            drafts[event.tx_hash].capture.append(f"batch:{batch_id}")
     for event in events:
         draft = drafts.get(event.tx_hash)
         if draft is None:
@@ -159,7 +161,7 @@ def _batches(session: Session, events: Sequence[ChainEvent], by_name: dict[str, 
             code = currency_by_id(event.payload["currency"]).code
             treasury = AccountKey(TREASURY, code, AccountKind.TREASURY)
             draft.move(_clearing(code), treasury, int(event.payload["amount"]))
-    return list(drafts.values())
+    return [draft for draft in drafts.values() if any(draft.postings.values())]  # perfectly netted: nothing to book
 
 
 def _filled_quotes(session: Session, events: Sequence[ChainEvent]) -> dict[str, MakerQuote]:

@@ -142,10 +142,11 @@ def complete(session: Session, answers: Sequence[tuple[Claim, int, str]]) -> Non
     """Store (status, body) for fresh claims whose answer was not known when they were made."""
     if not answers:
         return
+    # Arrays travel in binary (%b): as text, each quotation mark of a body is escaped, at 30 times the cost.
     session.connection().exec_driver_sql(
         "UPDATE idempotency_key k SET status = u.status, body = u.body"
-        " FROM unnest(%(tenants)s::text[], %(routes)s::text[], %(keys)s::text[],"
-        " %(statuses)s::smallint[], %(bodies)s::text[]) AS u(tenant_id, route, key, status, body)"
+        " FROM unnest(%(tenants)b::text[], %(routes)b::text[], %(keys)b::text[],"
+        " %(statuses)b::smallint[], %(bodies)b::text[]) AS u(tenant_id, route, key, status, body)"
         " WHERE k.tenant_id = u.tenant_id AND k.route = u.route AND k.key = u.key",
         _identities([one for one, _, _ in answers])
         | {"statuses": [status for _, status, _ in answers], "bodies": [body for _, _, body in answers]},
@@ -157,7 +158,7 @@ def release(session: Session, claims: Sequence[Claim]) -> None:
     if not claims:
         return
     session.connection().exec_driver_sql(
-        "DELETE FROM idempotency_key k USING unnest(%(tenants)s::text[], %(routes)s::text[], %(keys)s::text[])"
+        "DELETE FROM idempotency_key k USING unnest(%(tenants)b::text[], %(routes)b::text[], %(keys)b::text[])"
         " AS u(tenant_id, route, key) WHERE k.tenant_id = u.tenant_id AND k.route = u.route AND k.key = u.key",
         _identities(claims),
     )
@@ -213,7 +214,7 @@ def _find(session: Session, claims: Sequence[Claim]) -> dict[tuple[str, str, str
         return {}
     rows = session.connection().exec_driver_sql(
         "SELECT k.tenant_id, k.route, k.key, k.body_sha256, k.status, k.body, k.resource_id FROM idempotency_key k"
-        " JOIN unnest(%(tenants)s::text[], %(routes)s::text[], %(keys)s::text[]) AS u(tenant_id, route, key)"
+        " JOIN unnest(%(tenants)b::text[], %(routes)b::text[], %(keys)b::text[]) AS u(tenant_id, route, key)"
         " ON k.tenant_id = u.tenant_id AND k.route = u.route AND k.key = u.key",
         _identities(claims),
     )

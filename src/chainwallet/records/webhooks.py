@@ -250,8 +250,8 @@ def _record(
     states = [_next_state(letter, one) for letter, one in zip(letters, sent, strict=True)]
     session.connection().exec_driver_sql(
         "UPDATE webhook_delivery d SET state = u.state, next_attempt_at = u.at, last_status = u.status,"
-        " last_error = u.error FROM unnest(%(events)s::text[], %(webhooks)s::text[], %(states)s::text[],"
-        " %(ats)s::timestamptz[], %(statuses)s::smallint[], %(errors)s::text[])"
+        " last_error = u.error FROM unnest(%(events)b::text[], %(webhooks)b::text[], %(states)b::text[],"
+        " %(ats)b::timestamptz[], %(statuses)b::smallint[], %(errors)b::text[])"
         " AS u(event_id, webhook_id, state, at, status, error)"
         " WHERE d.event_id = u.event_id AND d.webhook_id = u.webhook_id AND d.state = 'pending'",
         {

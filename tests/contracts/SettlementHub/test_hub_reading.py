@@ -31,7 +31,7 @@ from hub_world import (
     mock,
     typed_data,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ADDRESSES = st.binary(min_size=20, max_size=20).map(lambda raw: "0x" + raw.hex())
@@ -42,6 +42,7 @@ ORDERS = st.builds(
 QUOTES = st.builds(Quote, ADDRESSES, UINT16, UINT128, UINT16, UINT128, UINT64, UINT64)
 
 
+@settings(max_examples=40)
 @given(order=ORDERS, quote=QUOTES)
 def test_hashes__any_intent__equal_those_of_eth_account(built_world: World, order: Order, quote: Quote) -> None:
     hub = built_world.hub.functions
@@ -105,6 +106,7 @@ CROWDED = st.sampled_from([0, 1, 255, 256, 511, 512, 767, 65_279, 65_535])  # mo
 MOVES = st.lists(st.tuples(CROWDED, UINT128, CROWDED, UINT128), max_size=25)
 
 
+@settings(max_examples=60)
 @given(moves=MOVES)
 def test_delta_table__any_moves__sums_like_a_dictionary(harness: Any, moves: list[tuple[int, int, int, int]]) -> None:
     _, contract = harness

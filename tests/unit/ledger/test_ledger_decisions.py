@@ -22,6 +22,7 @@ from chainwallet.ledger import (
     InvalidEntry,
     InvalidHold,
     Refused,
+    UnbalancedEntry,
     UnknownAccount,
 )
 from chainwallet.ledger.accounts import LockedAccount
@@ -221,3 +222,16 @@ def test_account_key__is_checked_and_sorts() -> None:
         AccountKey("A", "EUR", "savings")  # type: ignore[arg-type]
     keys = [AccountKey("B", "EUR", AccountKind.CUSTOMER), AccountKey("A", "USD", AccountKind.CUSTOMER)]
     assert sorted(keys) == keys[::-1]
+
+
+def test_refused_entries__say_how_much_is_missing() -> None:
+    with pytest.raises(UnbalancedEntry) as unbalanced:
+        _book(_accounts(a=(100, 0)), EntryDraft("payment", "p1", ((A, -10), (B, 9), (DOLLARS, 2))))
+    assert unbalanced.value.context == {
+        "kind": "payment",
+        "reference": "p1",
+        "excess_units": {"EUR": "-1", "USD": "2"},
+    }
+    with pytest.raises(InsufficientFunds) as short:
+        _book(_accounts(a=(100, 40)), EntryDraft("payment", "p1", ((A, -63), (B, 63))))
+    assert short.value.context == {"account_id": A, "reference": "p1", "short_units": "3"}

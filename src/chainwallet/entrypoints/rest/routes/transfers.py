@@ -21,7 +21,7 @@ from chainwallet.entrypoints.rest.problems import problem_responses
 from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.ledger import InsufficientFunds
-from chainwallet.payments.acceptance import PayerUnknown, TransferRequest
+from chainwallet.payments.candidates import PayerUnknown, TransferRequest
 from chainwallet.payments.endings import cancel_transfer, end_transfers
 from chainwallet.payments.quotes import QuoteExpired, QuoteLiquidityGone, QuoteUnknown, QuoteUsed
 from chainwallet.payments.receipts import ReceiptNotReady, receipt
