@@ -32,7 +32,7 @@ from chainwallet.market.rates import MidMarket
 from chainwallet.migrations import upgrade
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, TransferRequest
-from chainwallet.payments.quotes import Pricer, Quote, store_quotes_lazily
+from chainwallet.payments.quotes import Pricer, Quote, store_quotes
 from chainwallet.settlement.lanes import open_lane
 
 _log = structlog.get_logger(__name__)
@@ -184,7 +184,9 @@ def _wire(
         pricer=pricer,
         acceptance=acceptance,
         transfers=GroupCommit("transfers", database, acceptance.accept, after_commit=lambda: services.wake("settle")),
-        quotes=GroupCommit("quotes", database, store_quotes_lazily),
+        quotes=GroupCommit(
+            "quotes", database, store_quotes, durable=False
+        ),  # one lost to a power cut is asked for again
         box=box,
         webhook_sender=WebhookSender(allow_loopback=settings.webhooks_to_loopback),
     )

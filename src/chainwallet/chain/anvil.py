@@ -38,7 +38,9 @@ STATES_KEPT = 32  # blocks whose state can be read; each is a copy in memory, an
 COPY_EVERY_S = 3.0
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
-RESTARTS_MAX = 20
+POLL_S = 0.05
+SHORT_LIFE_S = 1.0
+RESTART_PAUSE_MAX_S = 5.0
 _GENESIS_SPREAD_S = 1 << 29
 
 # Runs between fork and exec in a fresh interpreter: preexec_fn is unsafe in a process with threads. The request to be
@@ -151,19 +153,20 @@ class _Keeper:
         (self._folder / "anvil.run").unlink(missing_ok=True)
 
     def _keep(self) -> None:
-        restarts = 0
-        copy_at = time.monotonic() + COPY_EVERY_S
-        while not self._stopping.wait(0.05):
+        """Until told to stop: copy whole states aside, and restart a node that died, slower if it keeps dying."""
+        started_at = copied_at = time.monotonic()
+        pause_s = POLL_S
+        while not self._stopping.wait(pause_s):
+            now = time.monotonic()
             process = self._process
             if process is None or process.poll() is not None:
-                restarts += 1
-                if restarts > RESTARTS_MAX:
-                    return
-                with contextlib.suppress(AnvilFailed):
+                pause_s = min(RESTART_PAUSE_MAX_S, 2 * pause_s) if now - started_at < SHORT_LIFE_S else POLL_S
+                started_at = now
+                with contextlib.suppress(AnvilFailed, ChainUnreachable):
                     self._launch(port=self._port)
-            elif time.monotonic() >= copy_at:
+            elif now - copied_at >= COPY_EVERY_S:
                 copy_whole_state(self._folder)
-                copy_at = time.monotonic() + COPY_EVERY_S
+                copied_at, pause_s = now, POLL_S
 
     def _launch(self, *, port: int | None) -> None:
         restore_whole_state(self._folder)

@@ -27,6 +27,7 @@ GWEI = 10**9
 FEE_CAP_WEI = 500 * GWEI
 GAS_TX_MAX = 16_000_000  # EIP-7825 caps a transaction at 2**24 gas
 MINED_TIMEOUT_S = 600.0
+RESEND_AFTER_S = 2.0
 
 Say = Callable[[str], None]
 
@@ -158,11 +159,10 @@ class _Run:
 
     def execute(self, steps: Sequence[Step], missing: Sequence[Step]) -> None:
         self._adopt_pending(steps)
-        ids = {step.id for step in missing}
         for wave in sorted({step.wave for step in missing}):
             todo = [step for step in missing if step.wave == wave and step.id not in self._record.steps]
             if todo:
-                self._wave([step for step in todo if step.id in ids])
+                self._wave(todo)
 
     def _adopt_pending(self, steps: Sequence[Step]) -> None:
         """Transactions of a run that was cut off: those that were mined count, the others never left or are lost."""
@@ -190,7 +190,7 @@ class _Run:
         for one in sent:
             self._send(one)
         for one in sent:
-            receipt = self._mined(one.signed.hash)
+            receipt = self._mined(one.signed.hash, one.signed.raw)
             titles = ", ".join(step.title for step in one.steps[:2]) + (", ..." if len(one.steps) > 2 else "")
             if not receipt.status:
                 raise DeploymentFailed(f"Transaction {one.signed.hash} ({titles}) reverted; see why, then run again.")
@@ -236,13 +236,18 @@ class _Run:
                     "once that is mended; what is done stays done."
                 )
 
-    def _mined(self, tx_hash: str) -> Receipt:
-        deadline = time.monotonic() + MINED_TIMEOUT_S
+    def _mined(self, tx_hash: str, raw: bytes | None = None) -> Receipt:
+        """The receipt, once there is one. Bytes that the node has lost, or never got, are sent again as they are."""
+        started = looked = time.monotonic()
         pause_s = 0.002
-        while time.monotonic() < deadline:
+        while (now := time.monotonic()) - started < MINED_TIMEOUT_S:
             receipt = self._node.receipt(tx_hash)
             if receipt is not None:
                 return receipt
+            if raw is not None and now - looked > RESEND_AFTER_S:
+                looked = now
+                if not self._node.knows(tx_hash):
+                    self._node.send_raw(raw)
             time.sleep(pause_s)
             pause_s = min(1.0, pause_s * 1.5)
         raise DeploymentFailed(f"Transaction {tx_hash} was not mined in {MINED_TIMEOUT_S:.0f} s; run it again.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,13 +96,15 @@ def follow(
     from_block: int,
     limit: int = 512,
     verify: bool = True,
+    on_fork: Callable[[Session, int], None] = lambda _session, _fork_block: None,
 ) -> Progress:
     """Read up to `limit` new blocks, checking that each names the one before it as its parent, and store them.
 
     On a fork, and when the node's head is lower than before (a node restarted from an older state), the blocks that
     are no longer on the chain are orphaned with their events. With `verify` no event is believed before its block's
     receipts hash to the header; ProofRefused if they do not. The chain is read outside database transactions, one
-    transaction per CHUNK_BLOCKS blocks. Safe to run in several processes.
+    transaction per CHUNK_BLOCKS blocks. Safe to run in several processes. `on_fork` is called with the fork block in
+    the transaction that orphans what lies above it, so that whatever follows from a fork is never forgotten.
     """
     new = orphaned = 0
     fork = head = from_block - 1
@@ -117,7 +119,7 @@ def follow(
         branch = _read(node, hub, base=base, latest=latest, limit=min(CHUNK_BLOCKS, limit - new), verify=verify)
         if branch is None:
             break  # the chain forked while it was read; the next pass looks again
-        undone = _store(database, branch, tip)
+        undone = _store(database, branch, tip, on_fork)
         if undone is None:
             break  # another process was faster
         new += len(branch.blocks)
@@ -140,6 +142,17 @@ def final_block(session: Session, confirmations: int) -> int | None:
     """The number of the highest followed block with that many confirmations, itself counted; None without one."""
     tip = followed_tip(session)
     return None if tip is None else final_number(tip.number, confirmations=confirmations)
+
+
+def is_final(session: Session, block_hash: str, confirmations: int) -> bool:
+    """Whether this very block is followed and has that many confirmations.
+
+    The block is locked against being orphaned, so what the transaction records of it and a fork that undoes it
+    happen one after the other, never past each other.
+    """
+    block = session.exec(select(ChainBlock).where(ChainBlock.hash == block_hash).with_for_update(read=True)).first()
+    final = final_block(session, confirmations)
+    return block is not None and not block.orphaned and final is not None and block.number <= final
 
 
 def unmatched_events(session: Session, *, up_to_block: int, limit: int) -> list[ChainEvent]:
@@ -249,7 +262,9 @@ def _events_of(node: Node, hub: SettlementHub, raw: RawObject, *, verify: bool) 
     ]
 
 
-def _store(database: Database, branch: _Branch, tip: ChainBlock | None) -> int | None:
+def _store(
+    database: Database, branch: _Branch, tip: ChainBlock | None, on_fork: Callable[[Session, int], None]
+) -> int | None:
     """Orphan what lies above the branch's base and add the branch. How many were orphaned; None if the tip moved."""
     with database.transaction() as session:
         session.connection().exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
@@ -259,6 +274,8 @@ def _store(database: Database, branch: _Branch, tip: ChainBlock | None) -> int |
         if not _joins(session, branch):
             return None
         undone = _orphan_above(session, branch.base)
+        if undone:
+            on_fork(session, branch.base)
         blocks = [
             {
                 "hash": block.hash,

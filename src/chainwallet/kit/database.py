@@ -32,13 +32,17 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 16, embedded: Any = None) -> None:
         parsed = make_url(url).set(drivername="postgresql+psycopg")
         self.url = parsed.render_as_string(hide_password=False)
-        self.engine = create_engine(parsed, pool_size=pool_size, max_overflow=8, pool_pre_ping=False, pool_timeout=10)
+        self.engine = create_engine(parsed, pool_size=pool_size, max_overflow=8, pool_timeout=10)
+        self._lazy = create_engine(parsed, pool_size=2, connect_args={"options": "-c synchronous_commit=off"})
         self._embedded = embedded  # kept: the server stops when nothing refers to it
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """One database transaction: committed when the block ends, rolled back when it raises."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+    def transaction(self, *, durable: bool = True) -> Iterator[Session]:
+        """One database transaction: committed when the block ends, rolled back when it raises.
+
+        Not `durable`, it does not wait for the disk: a power cut may undo it as a whole.
+        """
+        with Session(self.engine if durable else self._lazy, expire_on_commit=False) as session, session.begin():
             yield session
 
     def ping(self) -> None:
@@ -49,6 +53,7 @@ class Database:
     def close(self) -> None:
         """Give the connections back and, if the server is ours, stop it."""
         self.engine.dispose()
+        self._lazy.dispose()
         if self._embedded is not None:
             self._embedded.cleanup()
             self._embedded = None
@@ -73,7 +78,7 @@ def _insert_sql(table: Table, columns: tuple[str, ...], suffix: str) -> tuple[st
     types = {
         name: "text" if name in documents else table.columns[name].type.compile(dialect=dialect) for name in columns
     }
-    arrays = ", ".join(f"%({name})s::{types[name]}[]" for name in columns)
+    arrays = ", ".join(f"%({name})b::{types[name]}[]" for name in columns)  # binary: text would escape quotes
     values = ", ".join(f"u.{name}::jsonb" if name in documents else f"u.{name}" for name in columns)
     names = ", ".join(columns)
     return (

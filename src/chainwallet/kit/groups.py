@@ -24,7 +24,8 @@ class GroupCommit(Generic[Request, Outcome]):
     """Runs `work(session, requests)` for whatever has queued up, in one transaction per group.
 
     `work` returns one outcome per request, in order; an outcome that is an exception is raised to
-    its own caller only. Outcomes are handed out after the commit, so "accepted" means durable. If a
+    its own caller only. Outcomes are handed out after the commit, so "accepted" means durable, unless
+    `durable` is false: then a power cut may undo what was just answered. If a
     group as a whole fails (a constraint, a lost connection), its members are tried one at a time, so
     that one bad request cannot take its neighbours with it.
     """
@@ -36,11 +37,13 @@ class GroupCommit(Generic[Request, Outcome]):
         work: Callable[[Session, Sequence[Request]], Sequence[Outcome | Exception]],
         *,
         largest: int = 64,
+        durable: bool = True,
         after_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._work = work
         self._largest = largest
+        self._durable = durable
         self._after_commit = after_commit
         self._queue: queue.SimpleQueue[tuple[Request, Future[Outcome]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"group-{name}", daemon=True)
@@ -83,7 +86,7 @@ class GroupCommit(Generic[Request, Outcome]):
 
     def _commit(self, group: list[tuple[Request, Future[Outcome]]]) -> None:
         try:
-            with self._database.transaction() as session:
+            with self._database.transaction(durable=self._durable) as session:
                 outcomes = self._work(session, [request for request, _ in group])
         except Exception as error:
             if len(group) == 1:

@@ -8,11 +8,12 @@ the surplus is worth the most at mid. Its vertex is then made exact (repair.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from chainwallet.market.columns import columns_of
 from chainwallet.market.imbalance import Funded, Imbalance
 from chainwallet.market.model import Book, Clearing, Leg, OrderFlow
-from chainwallet.market.pool import reasons, take_in_order
+from chainwallet.market.pool import fill_up, reasons, take_in_order
 from chainwallet.market.residual import Residual
 from chainwallet.market.selection import select
 from chainwallet.market.verification import verify_clearing
@@ -68,11 +69,11 @@ def _fund_some(imbalance: Imbalance, orders: Sequence[OrderFlow]) -> tuple[Funde
         if funded is not None:
             break
     if funded is None:
-        chosen, funded = (), Funded(Residual(imbalance.columns), imbalance.weights, None)
-    settled = take_in_order(funded.residual, orders, {order.id for order in chosen})
-    if len(settled) > len(chosen):
-        funded = Funded(funded.residual, funded.prices, None)  # the optimum was that of fewer orders
-    return funded, settled
+        funded = Funded(Residual(imbalance.columns), imbalance.weights, None)
+        return funded, take_in_order(funded.residual, orders)
+    settled = fill_up(funded.residual, orders, {order.id for order in chosen})
+    # where more settle than the programme was solved for, its optimum is not theirs
+    return (funded if len(settled) == len(chosen) else replace(funded, bound=None)), settled
 
 
 def clear_alone(book: Book, orders: Sequence[OrderFlow]) -> tuple[Leg, ...]:
@@ -88,7 +89,7 @@ def clear_alone(book: Book, orders: Sequence[OrderFlow]) -> tuple[Leg, ...]:
     for order in orders:
         residual.begin()
         residual.add(order.target, -order.target_units)
-        if order.source == order.target or residual.cover(index[order.target], index[order.source]):
+        if order.source == order.target or residual.cover(index[order.target], index[order.source], on_credit=True):
             fills.extend(residual.close())
         else:
             residual.rollback()

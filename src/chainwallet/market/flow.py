@@ -117,7 +117,7 @@ class Flow:
         """As much of `target_units` as the best paths deliver, one after another, without a solver."""
         residual = Residual(self._columns)
         residual.surplus_units[self._target] -= target_units
-        residual.cover(self._target, self._source)
+        residual.cover(self._target, self._source, on_credit=True)
         return self._state(residual, {self._target: -target_units}, {})
 
     def _bisect(self, source_units: int) -> Solved:

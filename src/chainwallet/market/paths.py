@@ -61,10 +61,12 @@ class Ladder:
         key = (source, target if self.is_crossed else -1)
         found = self._trees.get(key)
         if found is None:
-            allowed = self.leads_outwards(source, target, self._from, self._to)
+            log_price = self._log_price
+            if self.is_crossed:
+                log_price = np.where(self.leads_outwards(source, target, self._from, self._to), log_price, np.inf)
             start = np.full(self._size, np.inf)
             start[source] = 0.0
-            log_cost, edge, _ = self._search(start, np.where(allowed, self._log_price, np.inf))
+            log_cost, edge, _ = self._search(start, log_price)
             found = self._trees[key] = Tree(np.exp(log_cost), edge)
         return found
 
@@ -92,14 +94,28 @@ class Ladder:
 
     def column(self, edge: int) -> int:
         """The offer that the edge stands for now."""
-        return int(self._order[self._at[edge]])
+        return self.column_at(int(self._at[edge]))
+
+    def column_at(self, position: int) -> int:
+        return int(self._order[position])
 
     def skip(self, edge: int) -> None:
-        """Climb past the edge's best offer, for good: it is used up."""
-        self._at[edge] += 1
-        alive = self._at[edge] < self._end[edge]
-        self._log_price[edge] = np.log(self._columns.price[self.column(edge)]) if alive else np.inf
+        """Climb past the edge's best offer: it is used up."""
+        self._move(edge, int(self._at[edge]) + 1)
         self._trees = {key: tree for key, tree in self._trees.items() if edge not in tree.edge}
+
+    def position(self, edge: int) -> int:
+        return int(self._at[edge])
+
+    def step_back(self, edge: int, position: int) -> None:
+        """Climb down again to an offer that has room after all."""
+        self._move(edge, position)
+        self._trees = {}
+
+    def _move(self, edge: int, position: int) -> None:
+        self._at[edge] = position
+        alive = position < self._end[edge]
+        self._log_price[edge] = np.log(self._columns.price[self.column_at(position)]) if alive else np.inf
 
     def _steps(self, source: int) -> Floats:
         """How many offers each currency is away from `source`."""
@@ -120,8 +136,7 @@ class Ladder:
             better = np.flatnonzero(offered < cost[self._to] - _NOISE)
             if not len(better):
                 return cost, parent, True
-            ranked = better[np.lexsort((offered[better], self._to[better]))]
-            nodes, best = np.unique(self._to[ranked], return_index=True)
-            cost[nodes] = offered[ranked[best]]
-            parent[nodes] = ranked[best]
+            np.minimum.at(cost, self._to[better], offered[better])
+            cheapest = better[offered[better] == cost[self._to[better]]][::-1]  # reversed: of equals the first stays
+            parent[self._to[cheapest]] = cheapest
         return cost, parent, False

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import numpy as np
 
@@ -13,36 +12,51 @@ from chainwallet.market.model import OrderFlow, SetAside
 from chainwallet.market.paths import Ladder
 from chainwallet.market.residual import Residual
 
-_DETOURS_MAX = 32  # orders for which the programme is asked when the best paths have failed; it takes a millisecond
+Way = Callable[[int, int], bool]  # buy what the first currency lacks with the second; False: cannot
+
+_DETOURS_MAX = 8  # orders for which the programme is asked when the best paths have failed; it takes a millisecond
+_FUTILE_MAX = 64  # orders that fail in a row before the rest is not tried any more
 
 
-def take_in_order(residual: Residual, orders: Iterable[OrderFlow], settled: Set[str]) -> set[str]:
-    """Fund, one after another, as many more orders as the room left allows; the ids of all that then settle.
+def fill_up(residual: Residual, orders: Iterable[OrderFlow], settled: Set[str]) -> set[str]:
+    """Add to those that the programme chose what still fits, first come first served; the ids of all that settle.
 
-    Those in `settled` are in the residual already. What an order lacks is bought with its own source currency:
-    along the best paths, or else by the route that the book as a whole gives it, where there is room for that.
-    An order that cannot be funded blocks its lane.
+    What an order lacks is bought with its own source currency along the best paths that have room.
     """
+    return _take_each(residual, orders, settled, [residual.cover], futile_max=_FUTILE_MAX)
+
+
+def take_in_order(residual: Residual, orders: Sequence[OrderFlow]) -> set[str]:
+    """Fund one order after another from an empty pool, without netting ahead; the ids of those that settle.
+
+    Where the best paths do not fund an order, the route that the book as a whole gives it may.
+    """
+    routes = _Routes(residual)
+    return _take_each(residual, orders, set(), [residual.cover, routes.follow], futile_max=len(orders))
+
+
+def _take_each(
+    residual: Residual, orders: Iterable[OrderFlow], settled: Set[str], ways: list[Way], *, futile_max: int
+) -> set[str]:
+    """An order that cannot be funded in any of the ways blocks its lane."""
     taken = set(settled)
     blocked: set[str] = set()
-    ladder, detours = Ladder(residual.columns), 0
+    futile = 0
     for order in orders:
         if order.id in settled:
             continue
-        if order.lane not in blocked:
-            if _take(residual, order, residual.cover):
-                taken.add(order.id)
-                continue
-            detours += 1
-            if detours <= _DETOURS_MAX and _take(residual, order, partial(_follow_route, residual, ladder)):
-                taken.add(order.id)
-                continue
+        may_try = order.lane not in blocked and futile < futile_max
+        if may_try and any(_take(residual, order, way) for way in ways):
+            taken.add(order.id)
+            futile = 0
+            continue
+        futile += may_try
         if order.lane is not None:
             blocked.add(order.lane)
     return taken
 
 
-def _take(residual: Residual, order: OrderFlow, cover: Callable[[int, int], bool]) -> bool:
+def _take(residual: Residual, order: OrderFlow, cover: Way) -> bool:
     """Add one order and the fills it needs, or leave everything as it was."""
     surplus, index = residual.surplus_units, residual.columns.index
     source, target = index[order.source], index[order.target]
@@ -57,18 +71,30 @@ def _take(residual: Residual, order: OrderFlow, cover: Callable[[int, int], bool
     return False
 
 
-def _follow_route(residual: Residual, ladder: Ladder, node: int, source: int) -> bool:
-    """Buy what `node` lacks by the fills of the optimal route; False where one of them has no room."""
-    columns, lack = residual.columns, -residual.surplus_units[node]
-    try:
-        solved = Flow(columns, ladder, columns.codes[source], columns.codes[node]).deliver(lack)
-    except MarketNoRoute:
-        return False
-    for column, units in solved.fills.items():
-        if residual.room_units(column) < units:
+class _Routes:
+    """The routes that the book as it was gives to single orders, for a few of them."""
+
+    def __init__(self, residual: Residual) -> None:
+        self._residual = residual
+        self._ladder = Ladder(residual.columns)
+        self._left = _DETOURS_MAX
+
+    def follow(self, node: int, source: int) -> bool:
+        """Buy what `node` lacks by the fills of the optimal route; False where one of them has no room."""
+        residual, columns = self._residual, self._residual.columns
+        lack = -residual.surplus_units[node]
+        self._left -= 1
+        if self._left < 0:
             return False
-        residual.put(column, residual.sold_units.get(column, 0) + units)
-    return solved.target_units >= lack
+        try:
+            solved = Flow(columns, self._ladder, columns.codes[source], columns.codes[node]).deliver(lack)
+        except MarketNoRoute:
+            return False
+        for column, units in solved.fills.items():
+            if residual.room_units(column) < units:
+                return False
+            residual.put(column, residual.sold_units.get(column, 0) + units)
+        return solved.target_units >= lack
 
 
 def reasons(residual: Residual, orders: Iterable[OrderFlow], settled: Set[str]) -> dict[str, SetAside]:

@@ -154,7 +154,7 @@ def _cover(residual: Residual, node: int, scale: Floats, free: int | None) -> bo
     rich = sorted((c for c in range(len(surplus)) if surplus[c] > 0), key=lambda c: -surplus[c] * scale[c])
     for funding in [free] if free is not None else rich[:_FUNDINGS_MAX]:
         residual.begin()
-        if residual.cover(node, funding) and (funding == free or surplus[funding] >= 0):
+        if residual.cover(node, funding, on_credit=funding == free):
             return True
         residual.rollback()
     return False

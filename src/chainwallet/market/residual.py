@@ -23,8 +23,8 @@ class Residual:
         self.surplus_units = [0] * len(columns.codes)
         self.group_used_units = [0] * len(columns.group_units)
         self._ladder: Ladder | None = None
-        self._has_skipped = False
         self._journal: list[tuple[int, int]] | None = None
+        self._skipped: list[tuple[int, int]] = []  # edges and positions climbed past since `begin`
 
     def add(self, code: str, units: int) -> None:
         """Money enters the pool (or, negative, is owed by it)."""
@@ -55,32 +55,34 @@ class Residual:
             room = min(room, self.columns.group_units[group] - self.group_used_units[group])
         return room
 
-    def cover(self, node: int, funding: int) -> bool:
-        """Buy what `node` lacks with `funding`, along the best paths that have room; False: not to be had.
+    def cover(self, node: int, funding: int, *, on_credit: bool = False) -> bool:
+        """Buy what `node` lacks with what `funding` has left over, along the best paths that have room.
 
-        What `funding` then lacks itself is for the caller to judge.
+        False: not to be had; the state is then half-way. `on_credit`: funding may lack what it costs.
         """
         for _ in range(_PUSHES_MAX):
             lack = -self.surplus_units[node]
-            if lack <= 0:
-                return True
+            if lack <= 0 or not (on_credit or self._is_affordable(node, funding)):
+                break
             found = self._path(funding, node)
             if found is None:
                 return False
             path, carried = found
             self._push(path, min(lack, carried))
-        return False
+        return self.surplus_units[node] >= 0 and (on_credit or self.surplus_units[funding] >= 0)
 
     def begin(self) -> None:
         """From here on, `rollback` returns to this state."""
-        self._journal, self._has_skipped = [], False
+        self._journal, self._skipped = [], []
 
     def rollback(self) -> None:
-        if self._has_skipped:  # offers that the attempt used up have room again
-            self._ladder, self._has_skipped = None, False
         journal, self._journal = self._journal or [], None
         for column, sold_units in reversed(journal):
             self.put(column, sold_units)
+        for edge, position in reversed(self._skipped):
+            if self._ladder is not None and self.room_units(self._ladder.column_at(position)) > 0:
+                self._ladder.step_back(edge, position)
+        self._skipped = []
 
     def close(self) -> tuple[Leg, ...]:
         """Take the fills as made: return their legs, keep only the room they leave and what each maker has left."""
@@ -100,17 +102,27 @@ class Residual:
         """Units sold by column, in the book's order, empty fills left out."""
         return {column: units for column, units in sorted(self.sold_units.items()) if units}
 
-    def _path(self, funding: int, node: int) -> tuple[list[int], int] | None:
-        """The best path with room: its columns in order, and how much of `node` it can carry."""
+    def _is_affordable(self, node: int, funding: int) -> bool:
+        """Whether at the best price, room aside, `funding` pays for what `node` lacks; a cheap first look."""
+        best = float(self._usable_ladder().tree(funding, node).cost[node])
+        return best * -self.surplus_units[node] <= self.surplus_units[funding] * (1 + 1e-9)
+
+    def _usable_ladder(self) -> Ladder:
         if self._ladder is None:
             self._ladder = Ladder(self.columns)
-        while edges := self._ladder.edges(funding, node):
-            path = [self._ladder.column(edge) for edge in edges]
+        return self._ladder
+
+    def _path(self, funding: int, node: int) -> tuple[list[int], int] | None:
+        """The best path with room: its columns in order, and how much of `node` it can carry."""
+        ladder = self._usable_ladder()
+        while edges := ladder.edges(funding, node):
+            path = [ladder.column(edge) for edge in edges]
             carried, narrowest = self._carried(path)
             if carried > 0:
                 return path, carried
-            self._ladder.skip(edges[narrowest])
-            self._has_skipped = True
+            if self._journal is not None:
+                self._skipped.append((edges[narrowest], ladder.position(edges[narrowest])))
+            ladder.skip(edges[narrowest])
         return None
 
     def _carried(self, path: list[int]) -> tuple[int, int]:

@@ -176,12 +176,3 @@ def store_quotes(session: Session, quotes: Sequence[Quote]) -> list[Quote]:
     """Store quotes in one statement, in the caller's transaction."""
     insert_many(session, Quote, [quote.model_dump() for quote in quotes])
     return list(quotes)
-
-
-def store_quotes_lazily(session: Session, quotes: Sequence[Quote]) -> list[Quote]:
-    """Store quotes in a transaction that holds nothing else.
-
-    A quote lost to a power cut costs a customer a new request and nothing more, so the disk need not be awaited.
-    """
-    session.connection().exec_driver_sql("SET LOCAL synchronous_commit = off")
-    return store_quotes(session, quotes)

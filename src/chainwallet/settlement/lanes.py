@@ -18,11 +18,14 @@ from chainwallet.keys.intents import Transaction
 from chainwallet.keys.signers import Signer
 from chainwallet.kit.clock import utc_now
 
+GAS_FILLER = 21_000  # what a transaction without data uses
+
 
 class TxKind(StrEnum):
     MINT = "mint"
     DEPOSIT = "deposit"
     SETTLE = "settle"
+    FILLER = "filler"  # does nothing: keeps a nonce's place after what it was for has gone on without it
 
 
 class TxStatus(StrEnum):
@@ -143,12 +146,17 @@ def _sign(call: Call, *, signer: Signer, chain_id: int, nonce: int, fees: Fees) 
     )
 
 
-def replace_fee(session: Session, tx: ChainTx, *, signer: Signer, chain_id: int, fees: Fees) -> ChainTx:
-    """The same call under the same nonce with a higher fee; the old row stays, marked replaced."""
+def replace(session: Session, tx: ChainTx, *, signer: Signer, chain_id: int, fees: Fees) -> ChainTx:
+    """The same call under the same nonce with higher fees; the old row stays, marked replaced.
+
+    A filler's call is to do nothing, whatever the row that it replaces did.
+    """
     tx.status = TxStatus.REPLACED
     session.add(tx)
     session.flush()
     call = Call(TxKind(tx.kind), tx.reference, tx.to, bytes(tx.data), tx.gas)
+    if call.kind == TxKind.FILLER:
+        call = Call(TxKind.FILLER, tx.reference, signer.address, b"", GAS_FILLER)
     row = _sign(call, signer=signer, chain_id=chain_id, nonce=tx.nonce, fees=fees)
     session.add(row)
     session.flush()
@@ -166,6 +174,21 @@ def open_transactions(session: Session, sender: str) -> list[ChainTx]:
     return list(session.exec(statement))
 
 
+def replaced_versions(session: Session, sender: str, nonces: Sequence[int]) -> dict[int, list[ChainTx]]:
+    """The transactions that were replaced under these nonces, newest first: any of them may still be mined."""
+    statement = (
+        select(ChainTx)
+        .where(
+            ChainTx.sender == sender, col(ChainTx.nonce).in_(list(nonces)), col(ChainTx.status) == TxStatus.REPLACED
+        )
+        .order_by(col(ChainTx.id).desc())
+    )
+    versions: dict[int, list[ChainTx]] = {}
+    for tx in session.exec(statement):
+        versions.setdefault(tx.nonce, []).append(tx)
+    return versions
+
+
 def mark(
     session: Session, tx_id: int, status: TxStatus, *, block_number: int | None = None, gas_used: int | None = None
 ) -> None:
@@ -179,10 +202,22 @@ def mark(
     )
 
 
-def reopen_from(session: Session, block_number: int) -> None:
-    """Transactions mined at or after this block are open again: a fork undid it, and their bytes go out again."""
+def supersede(session: Session, loser_id: int) -> None:
+    """Another version of this nonce was mined: this one never will be."""
     session.connection().exec_driver_sql(
-        """UPDATE chain_tx SET status = 'sent', sent_at = to_timestamp(0), block_number = NULL, gas_used = NULL
+        "UPDATE chain_tx SET status = 'replaced' WHERE id = %(id)s AND status <> 'replaced'", {"id": loser_id}
+    )
+
+
+def reopen_from(session: Session, block_number: int) -> None:
+    """Transactions mined at or after this block are open again: a fork undid it, and their bytes go out again.
+
+    What a reverted one was for has gone on without it, so it must not succeed now: a filler takes its nonce.
+    """
+    session.connection().exec_driver_sql(
+        """UPDATE chain_tx SET sent_at = to_timestamp(0), block_number = NULL, gas_used = NULL,
+               kind = CASE WHEN status = 'reverted' THEN 'filler' ELSE kind END,
+               status = CASE WHEN status = 'reverted' THEN 'signed' ELSE 'sent' END
            WHERE block_number >= %(block)s AND status IN ('confirmed', 'reverted')""",
         {"block": block_number},
     )

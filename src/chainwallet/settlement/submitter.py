@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 from sqlmodel import Session
 
-from chainwallet.chain.fees import bump
+from chainwallet.chain.blocks import Receipt
+from chainwallet.chain.fees import bump, suggest
+from chainwallet.chain.indexer import is_final
 from chainwallet.chain.node import Node
-from chainwallet.chain.outcome import Rejected, RejectReason, Unknown
+from chainwallet.chain.outcome import Rejected, RejectReason, Sent, Unknown
 from chainwallet.keys.signers import Signer
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database
-from chainwallet.settlement.lanes import ChainTx, Fees, TxStatus, mark, open_transactions, replace_fee
+from chainwallet.settlement.lanes import (
+    ChainTx,
+    Fees,
+    TxKind,
+    TxStatus,
+    mark,
+    open_transactions,
+    replace,
+    replaced_versions,
+    supersede,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -28,99 +40,124 @@ class Sweep:
     """What one pass over the open transactions did."""
 
     sent: int = 0
+    replaced: int = 0
     confirmed: list[ChainTx] = field(default_factory=list)
     reverted: list[ChainTx] = field(default_factory=list)
 
     @property
     def progress(self) -> bool:
-        return bool(self.sent or self.confirmed or self.reverted)
+        return bool(self.sent or self.replaced or self.confirmed or self.reverted)
 
 
-def sweep(
-    database: Database,
-    node: Node,
-    signer: Signer,
-    *,
-    confirmations: int,
-    cap_wei: int,
-    on_reverted: Callable[[Session, ChainTx], None],
-) -> Sweep:
-    """One pass: send signed transactions by nonce, and see what became of those sent before.
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """Sends the lane of one account. Safe to cut off anywhere: what was sent is sent again as the same bytes.
 
-    A send whose outcome is unknown is looked up by its hash; the same bytes go out again when it is not found.
-    `on_reverted` runs in the transaction that records a revert, to undo what the call was for.
+    `confirmations` blocks make a transaction final; `cap_wei` is the most it may offer per gas. `on_reverted` runs
+    in the database transaction that records a revert, to undo what the call was for.
     """
-    done = Sweep()
-    with database.transaction() as session:
-        transactions = open_transactions(session, signer.address)
-        session.expunge_all()
-    head = node.head().number if transactions else 0
-    for tx in transactions:
-        if tx.status == TxStatus.SENT and _track(database, node, tx, head, confirmations, on_reverted, done):
-            continue
-        if tx.status == TxStatus.SIGNED or _is_older(tx.sent_at, RESEND_AFTER_S):
-            stuck = tx.status == TxStatus.SENT and _is_older(tx.created_at, REPLACE_AFTER_S)
-            if not _send(database, node, _replace(database, node, tx, signer, cap_wei) if stuck else tx):
-                break
+
+    database: Database
+    node: Node
+    signer: Signer
+    confirmations: int
+    cap_wei: int
+    on_reverted: Callable[[Session, ChainTx], None]
+    resend_after_s: float = RESEND_AFTER_S
+    replace_after_s: float = REPLACE_AFTER_S
+
+    def sweep(self) -> Sweep:
+        """One pass: send what is signed, by nonce, and see what became of what was sent before.
+
+        A send whose outcome is unknown is looked up by its hash; the same bytes go out again when it is not found.
+        """
+        done = Sweep()
+        with self.database.transaction() as session:
+            transactions = open_transactions(session, self.signer.address)
+            replaced = replaced_versions(session, self.signer.address, [tx.nonce for tx in transactions])
+            session.expunge_all()
+        for tx in transactions:
+            if tx.status == TxStatus.SENT and self._track(tx, replaced.get(tx.nonce, ()), done):
+                continue
+            if tx.kind == TxKind.FILLER and tx.data:
+                tx = self._replace(tx, done)  # noqa: PLW2901  (the same nonce, now empty)
+            elif tx.status == TxStatus.SENT and not _is_older(tx.sent_at, self.resend_after_s):
+                continue
+            elif tx.status == TxStatus.SENT and self._is_stuck(tx):
+                tx = self._replace(tx, done)  # noqa: PLW2901  (the same nonce, at a higher fee)
+            if not self._send(tx, done):
+                break  # later nonces cannot be mined before this one
+        return done
+
+    def _track(self, tx: ChainTx, replaced: Sequence[ChainTx], done: Sweep) -> bool:
+        """True when a version of the transaction is mined: recorded once it is final, left to get deeper until then."""
+        for version in (tx, *replaced):
+            receipt = self.node.receipt(version.tx_hash)
+            if receipt is not None:
+                self._record(tx, version, receipt, done)
+                return True
+        return False
+
+    def _record(self, tx: ChainTx, mined: ChainTx, receipt: Receipt, done: Sweep) -> None:
+        assert tx.id is not None
+        assert mined.id is not None
+        with self.database.transaction() as session:
+            if not is_final(session, receipt.block_hash, self.confirmations):
+                return
+            if mined.id != tx.id:
+                supersede(session, tx.id)
+            status = TxStatus.CONFIRMED if receipt.status else TxStatus.REVERTED
+            mark(session, mined.id, status, block_number=receipt.block_number, gas_used=receipt.gas_used)
+            if not receipt.status:
+                _log.error("transaction_reverted", kind=tx.kind, reference=tx.reference, tx_hash=mined.tx_hash)
+                self.on_reverted(session, mined)
+        (done.confirmed if receipt.status else done.reverted).append(mined)
+
+    def _is_stuck(self, tx: ChainTx) -> bool:
+        return _is_older(tx.created_at, self.replace_after_s) and self.node.base_fee_wei() > int(tx.max_fee_wei)
+
+    def _send(self, tx: ChainTx, done: Sweep) -> bool:
+        """False when later nonces of the lane had better wait."""
+        outcome = self.node.send_raw(bytes(tx.raw))
+        if _is_out(outcome):
+            assert tx.id is not None
+            with self.database.transaction() as session:
+                mark(session, tx.id, TxStatus.SENT)
             done.sent += 1
-    return done
+            return True
+        if isinstance(outcome, Unknown):
+            _log.warning("send_outcome_unknown", tx_hash=tx.tx_hash, error=outcome.error)
+        elif isinstance(outcome, Rejected):
+            _log.warning("send_rejected", tx_hash=tx.tx_hash, reason=outcome.reason, message=outcome.message)
+            if outcome.reason == RejectReason.UNDERPRICED:
+                self._replace(tx, done)  # goes out with the next pass
+        return False
+
+    def _replace(self, tx: ChainTx, done: Sweep) -> ChainTx:
+        """The transaction with fees that are taken now: 12.5 % more or today's, within the cap; itself at the cap."""
+        today_wei, today_priority_wei = suggest(self.node, self.cap_wei)
+        fees = Fees(
+            min(max(bump(int(tx.max_fee_wei)), today_wei), self.cap_wei),
+            min(max(bump(int(tx.max_priority_wei)), today_priority_wei), self.cap_wei),
+        )
+        if fees.max_fee_wei <= int(tx.max_fee_wei) and not (tx.kind == TxKind.FILLER and tx.data):
+            _log.error("fee_cap_reached", tx_hash=tx.tx_hash, max_fee_wei=int(tx.max_fee_wei))
+            return tx  # the fee may not rise further: the same bytes go out again until the chain is cheaper
+        with self.database.transaction() as session:
+            live = session.get_one(ChainTx, tx.id)
+            new = replace(session, live, signer=self.signer, chain_id=self.node.chain_id, fees=fees)
+            session.expunge(new)
+        _log.warning("transaction_replaced", tx_hash=tx.tx_hash, by=new.tx_hash, max_fee_wei=fees.max_fee_wei)
+        done.replaced += 1
+        return new
 
 
 def _is_older(moment: datetime | None, age_s: float) -> bool:
     return moment is not None and utc_now() - moment > timedelta(seconds=age_s)
 
 
-def _track(
-    database: Database,
-    node: Node,
-    tx: ChainTx,
-    head: int,
-    confirmations: int,
-    on_reverted: Callable[[Session, ChainTx], None],
-    done: Sweep,
-) -> bool:
-    """True when the transaction is mined: recorded if it is deep enough, otherwise left to get deeper."""
-    receipt = node.receipt(tx.tx_hash)
-    if receipt is None:
-        return False
-    if head - receipt.block_number + 1 < confirmations:
-        return True
-    assert tx.id is not None
-    with database.transaction() as session:
-        status = TxStatus.CONFIRMED if receipt.status else TxStatus.REVERTED
-        mark(session, tx.id, status, block_number=receipt.block_number, gas_used=receipt.gas_used)
-        if not receipt.status:
-            _log.error("transaction_reverted", kind=tx.kind, reference=tx.reference, tx_hash=tx.tx_hash)
-            on_reverted(session, tx)
-    (done.confirmed if receipt.status else done.reverted).append(tx)
-    return True
-
-
-def _send(database: Database, node: Node, tx: ChainTx) -> bool:
-    """False when later nonces of the lane had better wait."""
-    outcome = node.send_raw(bytes(tx.raw))
-    assert tx.id is not None
-    if isinstance(outcome, Unknown):
-        _log.warning("send_outcome_unknown", tx_hash=tx.tx_hash, error=outcome.error)
-        return False
-    if isinstance(outcome, Rejected) and outcome.reason != RejectReason.NONCE_TOO_LOW:
-        _log.warning("send_rejected", tx_hash=tx.tx_hash, reason=outcome.reason, message=outcome.message)
-        return False
-    # A nonce that is too low is our own transaction, mined already: tracking finds its receipt.
-    with database.transaction() as session:
-        mark(session, tx.id, TxStatus.SENT)
-    return True
-
-
-def _replace(database: Database, node: Node, tx: ChainTx, signer: Signer, cap_wei: int) -> ChainTx:
-    fees = Fees(min(bump(int(tx.max_fee_wei)), cap_wei), min(bump(int(tx.max_priority_wei)), cap_wei))
-    if fees.max_fee_wei <= int(tx.max_fee_wei) or node.base_fee_wei() <= int(tx.max_fee_wei):
-        return tx  # the fee is not what holds it up, or may not rise further: the same bytes go out again
-    with database.transaction() as session:
-        live = session.get(ChainTx, tx.id)
-        assert live is not None
-        _log.warning("transaction_replaced", tx_hash=tx.tx_hash, max_fee_wei=fees.max_fee_wei)
-        replaced = replace_fee(session, live, signer=signer, chain_id=node.chain_id, fees=fees)
-        session.flush()
-        session.expunge(replaced)
-    return replaced
+def _is_out(outcome: Sent) -> bool:
+    """Whether the node has the bytes. A nonce that is too low is a version of ours, mined: tracking finds which."""
+    if isinstance(outcome, Rejected):
+        return outcome.reason == RejectReason.NONCE_TOO_LOW
+    return not isinstance(outcome, Unknown)

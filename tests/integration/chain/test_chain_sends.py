@@ -7,11 +7,13 @@ import socket
 import struct
 from collections.abc import Iterator
 from enum import Enum
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 
+from chainwallet.chain.deployer import deploy
 from chainwallet.chain.errors import ChainUnreachable
 from chainwallet.chain.node import Node
 from chainwallet.chain.outcome import Accepted, AlreadyKnown, Rejected, RejectReason, Unknown
@@ -225,3 +227,16 @@ def test_unreachable__names_the_host_but_not_the_key_in_the_path() -> None:
         HttpTransport("http://127.0.0.1:9/v3/secret-project-key").request("eth_chainId", [], retry=False)
     assert "127.0.0.1:9" in caught.value.detail
     assert "secret" not in caught.value.detail
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.LOSE_REPLY], ids=lambda fault: fault.name)
+def test_deploy__sends_of_unknown_outcome__looked_up_and_sent_again(
+    anvil: Node, through: Node, proxy: Proxy, operator: LocalSigner, tmp_path: Path, fault: Fault
+) -> None:
+    """The first two sends get lost, or their replies: every transaction still happens exactly once."""
+    anvil.fund(operator.address)
+    proxy.spoil("eth_sendRawTransaction", fault, times=2)
+    deployment = deploy(through, operator, currencies=["EUR"], folder=tmp_path / "deployments", broadcast=True)
+    assert anvil.code(deployment.hub)
+    assert anvil.nonce(operator.address) == 5
+    assert proxy.seen == (7 if fault is Fault.LOSE_REQUEST else 5)

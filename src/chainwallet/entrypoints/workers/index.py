@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import structlog
+from sqlmodel import Session
 
 from chainwallet.bootstrap import Services
 from chainwallet.chain.indexer import follow
@@ -12,13 +13,17 @@ _log = structlog.get_logger(__name__)
 
 
 def index_step(services: Services) -> bool:
-    """One pass: new blocks in, orphaned ones marked, and transactions that a fork undid sent again."""
-    progress = follow(services.database, services.node, services.hub, from_block=services.deployment.block)
+    """One pass: new blocks in, orphaned ones marked, and the transactions that a fork undid open again."""
+    progress = follow(
+        services.database, services.node, services.hub, from_block=services.deployment.block, on_fork=_reopen
+    )
     if progress.orphaned_blocks:
         _log.warning("chain_reorganised", orphaned_blocks=progress.orphaned_blocks, fork_block=progress.fork_block)
-        with services.database.transaction() as session:
-            reopen_from(session, progress.fork_block + 1)
-        services.wake("submit")
     if progress.new_blocks or progress.orphaned_blocks:
+        services.wake("submit")
         services.wake("reconcile")
     return bool(progress.new_blocks)
+
+
+def _reopen(session: Session, fork_block: int) -> None:
+    reopen_from(session, fork_block + 1)

@@ -9,25 +9,25 @@ from chainwallet.payments.deposits import resubmit_group
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import fail_batch
 from chainwallet.settlement.lanes import ChainTx, TxKind
-from chainwallet.settlement.submitter import sweep
+from chainwallet.settlement.submitter import Submitter
 
 
 def submit_step(services: Services) -> bool:
     """One pass over the open transactions."""
-    done = sweep(
+    done = Submitter(
         services.database,
         services.node,
         services.operator,
         confirmations=services.settings.confirmations,
         cap_wei=services.gas_price_max_wei,
-        on_reverted=_undo,
-    )
+        on_reverted=undo,
+    ).sweep()
     if done.sent:
         services.wake("index")
     return done.progress
 
 
-def _undo(session: Session, tx: ChainTx) -> None:
+def undo(session: Session, tx: ChainTx) -> None:
     """A reverted transaction moved nothing: what it was for waits for another one."""
     if tx.kind == TxKind.SETTLE:
         advance(session, fail_batch(session, int(tx.reference)), TransferStatus.ACCEPTED)

@@ -30,21 +30,17 @@ from chainwallet.controls.identity.customers import (
     list_customers,
     unfreeze_customer,
 )
-from chainwallet.entrypoints.rest.auth import Idempotency, MaybeIdempotent, require
+from chainwallet.entrypoints.rest.auth import MaybeIdempotent, require
 from chainwallet.entrypoints.rest.models import Id, StrictModel, Text, timestamp
+from chainwallet.entrypoints.rest.once import answer_once
 from chainwallet.entrypoints.rest.pagination import Paged
 from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_responses
-from chainwallet.entrypoints.rest.responses import json_response, json_text
+from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.services import Services, services_of
 from chainwallet.entrypoints.rest.strict_json import new_router
-from chainwallet.kit.ids import new_id
 from chainwallet.records.idempotency import (
-    Conflict,
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
-    Replay,
-    claim,
-    complete,
 )
 
 router: APIRouter = new_router(tag="customers")
@@ -143,7 +139,7 @@ def post_customer(
     with services.database.transaction() as session:
         if key is None:
             return json_response(_open(session, services, wanted, principal), 201)
-        return _open_once(session, services, wanted, principal, key)
+        return answer_once(session, principal, key, lambda: _open(session, services, wanted, principal))
 
 
 @router.get(
@@ -222,17 +218,3 @@ def _within_rights(principal: Principal, draft: CustomerDraft) -> CustomerDraft:
 
 def _open(session: Session, services: Services, draft: CustomerDraft, principal: Principal) -> dict[str, Any]:
     return show(create_customer(session, draft, new_address=services.new_address, actor=principal.key_id))
-
-
-def _open_once(
-    session: Session, services: Services, draft: CustomerDraft, principal: Principal, key: Idempotency
-) -> Response:
-    mine = key.claim(principal, new_id("cus"))
-    verdict = claim(session, [mine])[0]
-    if isinstance(verdict, Conflict):
-        raise verdict.error()
-    if isinstance(verdict, Replay):
-        return json_response(verdict.body or "{}", verdict.status or 201)
-    text = json_text(_open(session, services, draft, principal))
-    complete(session, [(mine, 201, text)])
-    return json_response(text, 201)
