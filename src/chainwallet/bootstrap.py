@@ -13,7 +13,8 @@ from sqlmodel import Session
 from chainwallet.adapters.messaging.webhooks import WebhookSender
 from chainwallet.adapters.rates.ecb import EcbRates
 from chainwallet.chain.contracts.settlement_hub import SettlementHub
-from chainwallet.chain.deployer import Deployment, deploy
+from chainwallet.chain.deployer import deploy
+from chainwallet.chain.deployment import Deployment, recorded_currencies
 from chainwallet.chain.identity import pin
 from chainwallet.chain.node import Node, open_node
 from chainwallet.controls.identity.authenticator import Authenticator, operator_key
@@ -75,7 +76,7 @@ class Services:
 
     @property
     def rpc_url(self) -> str:
-        """Where anyone may ask the chain; a chain inside this process has no address."""
+        """Where anyone may ask the chain."""
         return self.node.url
 
     def new_address(self, session: Session, owner_id: str, /) -> str:
@@ -184,9 +185,8 @@ def _wire(
         pricer=pricer,
         acceptance=acceptance,
         transfers=GroupCommit("transfers", database, acceptance.accept, after_commit=lambda: services.wake("settle")),
-        quotes=GroupCommit(
-            "quotes", database, store_quotes, durable=False
-        ),  # one lost to a power cut is asked for again
+        # A quote that a power cut undoes is asked for again; waiting for the disk would buy nothing.
+        quotes=GroupCommit("quotes", database, store_quotes, durable=False),
         box=box,
         webhook_sender=WebhookSender(allow_loopback=settings.webhooks_to_loopback),
     )
@@ -209,25 +209,10 @@ def _deployment(
     settings: Settings, node: Node, operator: LocalSigner, mids: MidMarket, say: Callable[[str], None]
 ) -> Deployment:
     """The contracts: deployed or resumed on a chain of ours; on another, where they are already."""
-    codes = [currency.code for currency in traded_currencies(mids.fixing)]
-    if node.kind == "remote":
-        folder = Path("deployments")
-        broadcast = False
-    else:
-        node.fund(operator.address)
-        folder, broadcast = settings.data_dir / "deployments", True
     say("finding or deploying the contracts")
-    return deploy(node, operator, currencies=codes, folder=folder, broadcast=broadcast)
-
-
-def deploy_contracts(
-    settings: Settings, *, rpc_url: str, broadcast: bool, folder: Path, say: Callable[[str], None]
-) -> Deployment | None:
-    """Deploy the contracts to the chain at `rpc_url`, or go on where it stopped; without `broadcast`, only say what."""
-    node = open_node(rpc_url, data_dir=settings.data_dir)
-    try:
-        codes = [currency.code for currency in traded_currencies(EcbRates().fixing())]
-        found = deploy(node, _operator(settings), currencies=codes, folder=folder, broadcast=broadcast, say=say)
-        return found if isinstance(found, Deployment) else None
-    finally:
-        node.close()
+    if node.kind == "remote":
+        folder = settings.deployments_dir
+        return deploy(node, operator, currencies=recorded_currencies(folder, node), folder=folder, broadcast=False)
+    node.fund(operator.address)
+    codes = [currency.code for currency in traded_currencies(mids.fixing)]
+    return deploy(node, operator, currencies=codes, folder=settings.data_dir / "deployments", broadcast=True)

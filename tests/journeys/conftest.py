@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -19,6 +21,19 @@ from chainwallet.kit.database import Database
 from chainwallet.kit.settings import Settings
 
 OPERATOR_KEY = "cw_" + "k" * 43
+PROBLEM = "application/problem+json"
+COUNTED = {
+    "transfers": "SELECT count(*) FROM transfer",
+    "orders": "SELECT count(*) FROM payment_order",
+    "open holds": "SELECT count(*) FROM hold WHERE status = 'open'",
+    "journal entries": "SELECT count(*) FROM journal_entry",
+    "deposits": "SELECT count(*) FROM deposit",
+    "maker quotes": "SELECT count(*) FROM maker_quote",
+    "reserved and filled": "SELECT coalesce(sum(reserved_units + filled_units), 0) FROM maker_quote",
+    "used quotes": "SELECT count(*) FROM quote WHERE used_by IS NOT NULL",
+    "idempotency keys": "SELECT count(*) FROM idempotency_key",
+    "transactions": "SELECT count(*) FROM chain_tx",
+}
 
 
 @dataclass
@@ -40,6 +55,62 @@ class World:
         response = self.http.get(path, params=query, headers={"Authorization": f"Bearer {auth or OPERATOR_KEY}"})
         assert response.status_code == status, response.text
         return response.json()
+
+    def send(self, method: str, path: str, *, auth: str | None = OPERATOR_KEY, **options: Any) -> httpx.Response:
+        """A request as it is; `auth` None sends no key at all."""
+        headers = dict(options.pop("headers", {}))
+        if auth is not None:
+            headers.setdefault("Authorization", f"Bearer {auth}")
+        return self.http.request(method, path, headers=headers, **options)
+
+    def refused(self, method: str, path: str, status: int, code: str, **options: Any) -> Any:
+        """Send what must be refused just so; the problem document."""
+        headers = {"Idempotency-Key": f"key-{next(self.numbers)}-{time.monotonic_ns()}"} | options.pop("headers", {})
+        if headers["Idempotency-Key"] is None:
+            del headers["Idempotency-Key"]
+        return refusal(self.send(method, path, headers=headers, **options), status, code)
+
+    def key(self, *scopes: str, customer_id: str | None = None) -> str:
+        """The secret of a new key."""
+        body: dict[str, Any] = {"name": "journey", "scopes": list(scopes)}
+        return str(self.post("/v1/api-keys", body | ({"customer_id": customer_id} if customer_id else {}))["secret"])
+
+    def scalar(self, sql: str, **values: Any) -> Any:
+        with self.services.database.transaction() as session:
+            return session.connection().exec_driver_sql(sql, values or None).scalar()
+
+    def run(self, sql: str, **values: Any) -> None:
+        """Change the database behind the service's back: how a test moves time."""
+        with self.services.database.transaction() as session:
+            session.connection().exec_driver_sql(sql, values)
+
+    def books(self) -> dict[str, Any]:
+        """What must be equal before and after something that moves nothing."""
+        with self.services.database.transaction() as session:
+            rows = session.connection().exec_driver_sql(
+                "SELECT owner_id, currency, kind, posted_units, held_units FROM account"
+                " WHERE posted_units <> 0 OR held_units <> 0"
+            )
+            accounts = {tuple(row[:3]): (int(row[3]), int(row[4])) for row in rows}
+        return {what: self.scalar(sql) for what, sql in COUNTED.items()} | {"accounts": accounts}
+
+    def quiet(self) -> None:
+        """Wait until nothing is on its way any more."""
+        on_its_way = """SELECT (SELECT count(*) FROM transfer WHERE status IN ('accepted', 'submitted'))
+            + (SELECT count(*) FROM deposit WHERE status <> 'settled')
+            + (SELECT count(*) FROM payment_instruction WHERE status = 'pending')"""
+        self.until(lambda: self.scalar(on_its_way) == 0, "nothing is on its way")
+
+    @contextmanager
+    def batches_wait(self) -> Iterator[None]:
+        """Until the block ends, no batch takes what is accepted in it."""
+        usual = self.services.settings
+        self.services.settings = usual.model_copy(update={"batch_linger_ms": 600_000})
+        try:
+            yield
+        finally:
+            self.services.settings = usual
+            self.services.wake("settle")
 
     def customer(self, kind: str = "individual", **fields: Any) -> Any:
         number = next(self.numbers)
@@ -88,14 +159,35 @@ class World:
         return self.get(f"/v1/transfers/{transfer_id}")
 
     def available(self, customer_id: str, code: str) -> str:
-        items = self.get(f"/v1/customers/{customer_id}/balances")["items"]
-        return next((one["available"]["value"] for one in items if one["currency"] == code), "0.00")
+        return self.balance(customer_id, code)["available"]
+
+    def balance(self, customer_id: str, code: str) -> dict[str, str]:
+        """{available, held, settled} in one currency, as decimal strings."""
+        parts = ("available", "held", "settled")
+        for one in self.get(f"/v1/customers/{customer_id}/balances")["items"]:
+            if one["currency"] == code:
+                return {part: one[part]["value"] for part in parts}
+        return dict.fromkeys(parts, "0.00")
 
     def until(self, holds: Callable[[], bool], what: str, timeout_s: float = 30) -> None:
         end = time.monotonic() + timeout_s
         while not holds():
             assert time.monotonic() < end, f"waited in vain until {what}"
             time.sleep(0.02)  # another thread's commit is what is waited for
+
+
+def refusal(response: httpx.Response, status: int, code: str) -> Any:
+    """The problem document of a response that must be this refusal, whole and with a sentence to act on."""
+    assert response.status_code == status, f"{response.status_code} instead of {status}: {response.text}"
+    assert response.headers["content-type"] == PROBLEM
+    problem = response.json()
+    assert problem["code"] == code, problem
+    assert problem["type"] == f"urn:chainwallet:error:{code}"
+    assert problem["status"] == status
+    detail = problem["detail"]
+    assert detail.endswith("."), f"no sentence: {detail!r}"
+    assert len(detail.split()) >= 4, f"no sentence: {detail!r}"
+    return problem
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,13 @@ class Record:
         )
 
 
+def recorded_currencies(folder: Path, node: Node) -> list[str]:
+    """The currencies that the record of this chain has tokens for; none without a record."""
+    record = Record.load(folder, node)
+    steps = record.steps if record is not None else {}
+    return sorted(step.removeprefix("token:") for step in steps if step.startswith("token:"))
+
+
 def path_for(folder: Path, node: Node) -> Path:
     return folder / f"{node.chain_id}.json"
 

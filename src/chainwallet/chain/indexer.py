@@ -138,6 +138,12 @@ def followed_tip(session: Session) -> ChainBlock | None:
     return session.exec(statement.limit(1)).first()
 
 
+def followed_hash(session: Session, number: int) -> str | None:
+    """The hash of the followed block with this number."""
+    statement = select(ChainBlock.hash).where(ChainBlock.number == number, col(ChainBlock.orphaned).is_(False))
+    return session.exec(statement).first()
+
+
 def final_block(session: Session, confirmations: int) -> int | None:
     """The number of the highest followed block with that many confirmations, itself counted; None without one."""
     tip = followed_tip(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -190,8 +191,11 @@ def open_node(chain_url: str, *, data_dir: Path) -> Node:
     """The chain that a setting names: `anvil` (managed child process), `embedded` (in process) or a JSON-RPC URL."""
     if chain_url == "embedded":
         from chainwallet.chain.embedded import EmbeddedChain  # py-evm takes half a second to load
+        from chainwallet.chain.serve import serve
 
-        return Node(EmbeddedChain(), kind="embedded", url="embedded")
+        chain, serving = EmbeddedChain(), ExitStack()
+        url = serving.enter_context(serve(chain))  # so that anyone on this machine can verify a receipt
+        return Node(chain, kind="embedded", url=url, stop=serving.close)
     if chain_url == "anvil":
         from chainwallet.chain.anvil import start_anvil
 

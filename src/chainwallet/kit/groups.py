@@ -80,14 +80,18 @@ class GroupCommit(Generic[Request, Outcome]):
                     stop = True
                     break
                 group.append(item)
-            self._commit(group)
+            # From here on a caller that goes away no longer cancels its request; one that went before is left out.
+            self._commit([member for member in group if member[1].set_running_or_notify_cancel()])
             if stop:
                 return
 
     def _commit(self, group: list[tuple[Request, Future[Outcome]]]) -> None:
+        """Never raises: the thread serves everyone who comes later too."""
         try:
             with self._database.transaction(durable=self._durable) as session:
                 outcomes = self._work(session, [request for request, _ in group])
+                if len(outcomes) != len(group):
+                    raise RuntimeError(f"{len(outcomes)} outcomes for {len(group)} requests")
         except Exception as error:
             if len(group) == 1:
                 group[0][1].set_exception(error)
@@ -96,9 +100,12 @@ class GroupCommit(Generic[Request, Outcome]):
             for member in group:
                 self._commit([member])
             return
-        self._after_commit()
         for (_, future), outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+        try:
+            self._after_commit()
+        except Exception:
+            _log.exception("group_after_commit_failed")

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         default=None,
         description="32 bytes in hex that wrap customers' keys; without it a key file is made in the data folder.",
     )
+    deployments_dir: Path = Field(
+        default=Path("deployments"), description="Folder of the deployment records of chains that are not managed here."
+    )
     deployer_key: SecretStr | None = Field(
         default=None,
         description="Private key (hex) that deploys and settles on an external chain; managed chains make their own.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 import numpy as np
 
@@ -80,21 +80,28 @@ class _Routes:
         self._left = _DETOURS_MAX
 
     def follow(self, node: int, source: int) -> bool:
-        """Buy what `node` lacks by the fills of the optimal route; False where one of them has no room."""
+        """Buy what `node` lacks by the fills of a route that was quoted for it; False where one has no room."""
         residual, columns = self._residual, self._residual.columns
-        lack = -residual.surplus_units[node]
+        lack, budget = -residual.surplus_units[node], residual.surplus_units[source]
         self._left -= 1
         if self._left < 0:
             return False
         try:
-            solved = Flow(columns, self._ladder, columns.codes[source], columns.codes[node]).deliver(lack)
+            flow = Flow(columns, self._ladder, columns.codes[source], columns.codes[node])
         except MarketNoRoute:
             return False
-        for column, units in solved.fills.items():
-            if residual.room_units(column) < units:
-                return False
+        solved = flow.deliver(lack)
+        if solved.source_units > budget:  # quoted from its source, it may be a few units cheaper that way
+            solved = flow.send(budget)
+        return solved.target_units >= lack and self._put_all(solved.fills)
+
+    def _put_all(self, fills: Mapping[int, int]) -> bool:
+        residual = self._residual
+        if any(residual.room_units(column) < units for column, units in fills.items()):
+            return False
+        for column, units in fills.items():
             residual.put(column, residual.sold_units.get(column, 0) + units)
-        return solved.target_units >= lack
+        return True
 
 
 def reasons(residual: Residual, orders: Iterable[OrderFlow], settled: Set[str]) -> dict[str, SetAside]:

@@ -18,8 +18,9 @@ from sqlmodel import Session, col, select
 from chainwallet.controls.decisions import Allow, Deny, PaymentContext, Review, RuleSet
 from chainwallet.controls.identity.access import may_act_for
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
-from chainwallet.controls.identity.payees import PayeeRef, parties_by_id, resolve_payees
+from chainwallet.controls.identity.payees import PayeeRef, PayeeUnknown, parties_by_id, resolve_payees
 from chainwallet.controls.risk import RecentPayments
+from chainwallet.keys.addresses import ZERO_ADDRESS
 from chainwallet.keys.intents import Domain, PaymentOrder, order_digest
 from chainwallet.keys.vault import Vault
 from chainwallet.kit.clock import unix_seconds, utc_now
@@ -27,13 +28,20 @@ from chainwallet.kit.database import insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_uetr
 from chainwallet.kit.money import Money, currency
-from chainwallet.ledger import (
-    release_holds,
-)
+from chainwallet.ledger import ensure_accounts, lock_accounts, release_holds
 from chainwallet.market.model import Book
 from chainwallet.market.rates import MidMarket
 from chainwallet.market.routing import Router
-from chainwallet.payments.candidates import Accepted, Candidate, PayerUnknown, Refusal, TransferRequest, hold, refuse
+from chainwallet.payments.candidates import (
+    Accepted,
+    Candidate,
+    PayerUnknown,
+    Refusal,
+    TransferRequest,
+    hold,
+    refuse,
+    seller,
+)
 from chainwallet.payments.quotes import (
     OUTLIVES_S,
     Quote,
@@ -91,15 +99,22 @@ class Acceptance:
     def approve(self, session: Session, transfer_id: str) -> Transfer:
         """Let a transfer in review go on: funded by today's makers at the amounts that were quoted, signed, placed.
 
-        TRANSFER_UNKNOWN, TRANSFER_NOT_IN_REVIEW, QUOTE_LIQUIDITY_GONE when today's makers ask for more.
+        TRANSFER_UNKNOWN, TRANSFER_NOT_IN_REVIEW, QUOTE_LIQUIDITY_GONE when today's makers ask for more; the code
+        of a denial where a party was frozen meanwhile.
         """
         transfer = find_transfer(session, transfer_id)
         session.refresh(transfer, with_for_update=True)
         if transfer.status != TransferStatus.IN_REVIEW:
             raise TransferNotInReview(f"The transfer is {transfer.status}; only one in review can be approved.")
         c = self._revive(session, transfer)
+        decision = self._rules.decide(self._context(c, recent_count=0, recent_value_eur_units=0))
+        if isinstance(decision, Deny):
+            raise decision.error()
         self._fund_elsewhere(session, c, Counter())
         if c.waits:
+            keys = {c.source_account} | {seller(leg) for leg in c.legs}
+            accounts = ensure_accounts(session, sorted(keys))
+            lock_accounts(session, accounts.values(), references=[f"{transfer_id}:review"])
             release_holds(session, [f"{transfer_id}:review"])
             hold(session, [c])
         if c.waits:
@@ -124,30 +139,36 @@ class Acceptance:
             end_to_end_id=transfer.end_to_end_id,
             uetr=transfer.uetr,
         )
-        payer = parties_by_id(session, {transfer.payer_id})[transfer.payer_id]
+        parties = parties_by_id(session, {transfer.payer_id, transfer.payee_id or transfer.payer_id})
         return Candidate(
-            request, transfer_id=transfer.id, quote=quote, payer=payer, payee_address=transfer.payee_address
+            request,
+            transfer_id=transfer.id,
+            quote=quote,
+            payer=parties[transfer.payer_id],
+            payee=parties[transfer.payee_id] if transfer.payee_id is not None else None,
+            payee_address=transfer.payee_address,
         )
 
     def _decide(self, candidates: Sequence[Candidate]) -> None:
         now_s = time.monotonic()
         for c in candidates:
-            source = Money(c.quote.source_currency, int(c.quote.source_units))
-            value_eur_units = self._mids.value_units(source.units, source.code, "EUR")
             count, recent_value_eur_units = self._recent.figures(c.payer.id, at_s=now_s)
-            c.decision = self._rules.decide(
-                PaymentContext(
-                    payer=c.payer,
-                    payee=c.payee,
-                    source=source,
-                    value_eur_units=value_eur_units,
-                    recent_count=count,
-                    recent_value_eur_units=recent_value_eur_units,
-                    target_currency=c.quote.target_currency,
-                )
-            )
+            context = self._context(c, recent_count=count, recent_value_eur_units=recent_value_eur_units)
+            c.decision = self._rules.decide(context)
             if not isinstance(c.decision, Deny):
-                self._recent.note(c.payer.id, value_eur_units=value_eur_units, at_s=now_s)
+                self._recent.note(c.payer.id, value_eur_units=context.value_eur_units, at_s=now_s)
+
+    def _context(self, c: Candidate, *, recent_count: int, recent_value_eur_units: int) -> PaymentContext:
+        source = Money(c.quote.source_currency, int(c.quote.source_units))
+        return PaymentContext(
+            payer=c.payer,
+            payee=c.payee,
+            source=source,
+            value_eur_units=self._mids.value_units(source.units, source.code, "EUR"),
+            recent_count=recent_count,
+            recent_value_eur_units=recent_value_eur_units,
+            target_currency=c.quote.target_currency,
+        )
 
     def _fund(self, session: Session, candidates: Sequence[Candidate]) -> None:
         """Reserve the makers' quotes that price each payment, or others that do it for the same amounts."""
@@ -290,6 +311,8 @@ def _find_parties(session: Session, candidates: Sequence[Candidate]) -> None:
             c.outcome = refuse(PayerUnknown("No customer of yours has the id given as payer_id; check it."))
         elif isinstance(payee, ChainwalletError):
             c.outcome = refuse(payee)
+        elif payee == ZERO_ADDRESS:
+            c.outcome = refuse(PayeeUnknown("The zero address is nobody's; name the payee by their own address."))
         else:
             c.payer = payer
             c.payee, c.payee_address = (None, payee) if isinstance(payee, str) else (payee, payee.address)

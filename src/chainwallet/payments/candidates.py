@@ -105,7 +105,7 @@ def hold(session: Session, candidates: Sequence[Candidate]) -> None:
     """Hold the payer's source amount and, where it is funded by makers, what they sell; both or neither."""
     if not candidates:
         return
-    needed = {c.source_account for c in candidates} | {_seller(leg) for c in candidates for leg in c.legs}
+    needed = {c.source_account for c in candidates} | {seller(leg) for c in candidates for leg in c.legs}
     accounts = ensure_accounts(session, sorted(needed))
     requests = [request for c in candidates for request in _hold_requests(c, accounts)]
     outcomes = iter(place_holds(session, requests))
@@ -125,7 +125,7 @@ def hold(session: Session, candidates: Sequence[Candidate]) -> None:
         release_holds(session, undone)
 
 
-def _seller(leg: dict[str, Any]) -> AccountKey:
+def seller(leg: dict[str, Any]) -> AccountKey:
     return AccountKey(leg["maker_id"], leg["sell"], AccountKind.CUSTOMER)
 
 
@@ -138,7 +138,7 @@ def _hold_requests(c: Candidate, accounts: dict[AccountKey, int]) -> list[HoldRe
     if c.legs and signs_now:
         sold: Counter[AccountKey] = Counter()
         for leg in c.legs:
-            sold[_seller(leg)] += int(leg["sold_units"])
+            sold[seller(leg)] += int(leg["sold_units"])
         parts = tuple(HoldPart(accounts[key], units) for key, units in sorted(sold.items()))
         requests.append(HoldRequest(f"{c.transfer_id}:legs", parts, None))
     return requests

@@ -78,8 +78,13 @@ def find_deposit(session: Session, deposit_id: str) -> Deposit:
     """The deposit with this id; DEPOSIT_UNKNOWN."""
     deposit = session.get(Deposit, deposit_id)
     if deposit is None:
-        raise DepositUnknown("No deposit has this id.")
+        raise unknown_deposit()
     return deposit
+
+
+def unknown_deposit() -> DepositUnknown:
+    """One sentence for every deposit that a caller cannot see, existing or not."""
+    return DepositUnknown("No deposit of yours has this id; check it.")
 
 
 def list_deposits(

@@ -35,10 +35,11 @@ def end_transfers(
     lock_quotes(session, list(legs_of(orders)))
     moved = move_orders(session, [o.id for o in orders], source=OrderStatus.PLACED, target=OrderStatus.WITHDRAWN)
     use_quotes(session, reserve={key: -units for key, units in legs_of(moved).items()}, fill={})
-    without_order = set(transfer_ids) - {order.id for order in orders}
-    ended = advance(
-        session, [*(order.id for order in moved), *without_order], target, failure_code=code, failure_detail=detail
-    )
+    without_order = sorted(set(transfer_ids) - {order.id for order in orders})
+    ended = advance(session, [order.id for order in moved], target, failure_code=code, failure_detail=detail)
+    # One without an order is in review. If it is approved while we wait for its row, it has one: leave it.
+    in_review = TransferStatus.IN_REVIEW
+    ended += advance(session, without_order, target, source=in_review, failure_code=code, failure_detail=detail)
     release_holds(session, [reference for ended_id in ended for reference in _holds(ended_id)])
     return ended
 

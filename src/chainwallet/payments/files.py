@@ -109,25 +109,30 @@ def receive_file(
     session: Session, *, message_id: str, instructions: Sequence[InstructionDraft], principal: Principal
 ) -> PaymentFile:
     """Store a file whole; a worker accepts its instructions. PAYMENT_FILE_DUPLICATE if it came before."""
-    tenant_id = principal.tenant_id
-    statement = select(PaymentFile.id).where(PaymentFile.tenant_id == tenant_id, PaymentFile.message_id == message_id)
-    if (known := session.exec(statement).first()) is not None:
-        raise PaymentFileDuplicate(
-            f"A file with the message id {message_id} was received before, as {known}; nothing was done again.",
-            payment_file_id=known,
-        )
     file = PaymentFile(
         id=new_id("pay"),
-        tenant_id=tenant_id,
+        tenant_id=principal.tenant_id,
         customer_id=principal.customer_id,
         message_id=message_id,
         instructions=len(instructions),
         created_at=utc_now(),
     )
-    session.add(file)
-    session.flush()
+    # Two of the same file at once meet at the constraint: the second waits for the first, then sees it.
+    suffix = "ON CONFLICT (tenant_id, message_id) DO NOTHING RETURNING id"
+    if not insert_many(session, PaymentFile, [file.model_dump()], suffix=suffix):
+        raise _duplicate(session, file)
     insert_many(session, FileInstruction, [_row(file.id, seq, draft) for seq, draft in enumerate(instructions)])
     return file
+
+
+def _duplicate(session: Session, file: PaymentFile) -> PaymentFileDuplicate:
+    known = session.exec(
+        select(PaymentFile.id).where(PaymentFile.tenant_id == file.tenant_id, PaymentFile.message_id == file.message_id)
+    ).one()
+    return PaymentFileDuplicate(
+        f"A file with the message id {file.message_id} was received before, as {known}; nothing was done again.",
+        payment_file_id=known,
+    )
 
 
 def _row(file_id: str, seq: int, draft: InstructionDraft) -> dict[str, Any]:
@@ -171,7 +176,10 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
     outcomes: dict[tuple[str, int], Accepted | Exception] = {}
     used = _used_uetrs(session, [row.uetr for row in rows if row.uetr is not None])
     payers = resolve_payees(session, [PayeeRef(**row.payer) for row in rows])
+    drafted: set[str | None] = set()
     for row, payer in zip(rows, payers, strict=True):
+        if row.uetr is not None and row.uetr in drafted:
+            continue  # another file names the same one: decided in the next pass, when it is known what became of it
         try:
             if isinstance(payer, ChainwalletError):
                 raise payer
@@ -182,6 +190,7 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
             drafts.append(
                 (row, pricer.price(_price_request(row), owner_id=tenants[row.file_id], router=router), payer.id)
             )
+            drafted.add(row.uetr)
         except ChainwalletError as refusal:
             outcomes[row.file_id, row.seq] = refusal
     store_quotes(session, [quote for _, quote, _ in drafts])

@@ -48,7 +48,9 @@ def receipt(session: Session, transfer_id: str, domain: Domain) -> dict[str, Any
             ChainEvent.key1 == order.order_hash,
             col(ChainEvent.orphaned).is_(False),
         )
-    ).one()
+    ).first()
+    if event is None:
+        raise ReceiptNotReady("A fork of the chain undid the settlement and it is sent again; ask again shortly.")
     return {
         "version": 1,
         "transfer": _transfer_part(transfer),

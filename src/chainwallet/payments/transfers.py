@@ -150,17 +150,20 @@ def advance(
     transfer_ids: Sequence[str],
     target: TransferStatus,
     *,
+    source: TransferStatus | None = None,
     failure_code: str | None = None,
     failure_detail: str | None = None,
 ) -> list[str]:
     """Move transfers to `target` where the transition table allows it; returns the ids that moved.
+
+    With `source` only those that are there now are moved.
 
     Ids that are already there, or may not go there, are left alone, so that a step can be repeated. Each move
     is told to the outbox in the same transaction.
     """
     if not transfer_ids:
         return []
-    sources = [str(status) for status, targets in TRANSITIONS.items() if target in targets]
+    sources = [str(s) for s, targets in TRANSITIONS.items() if target in targets and source in (None, s)]
     moment = _MOMENTS[target]
     rows = (
         session.connection()

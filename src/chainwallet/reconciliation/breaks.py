@@ -15,6 +15,8 @@ from chainwallet.kit.clock import utc_now
 class BreakKind(StrEnum):
     UNKNOWN_PAYMENT = "unknown_payment"
     UNKNOWN_QUOTE = "unknown_quote"
+    UNKNOWN_BATCH = "unknown_batch"
+    GIVEN_UP_PAYMENT = "given_up_payment"
     POSITION_DIFFERS = "position_differs"
     TOTAL_DIFFERS = "total_differs"
     TOKENS_MISSING = "tokens_missing"
@@ -49,10 +51,16 @@ def open_breaks(session: Session) -> Sequence[Break]:
     return session.exec(select(Break).where(col(Break.closed_at).is_(None)).order_by(col(Break.id))).all()
 
 
-def close_breaks(session: Session, kinds: Sequence[BreakKind], *, except_subjects: Sequence[str]) -> None:
-    """Close the breaks of these kinds that are no longer seen."""
+def close_breaks(session: Session, kind: BreakKind, *, subjects: Sequence[str] | None, seen: Sequence[str]) -> None:
+    """Close the breaks of a kind about these subjects (about any, if None) that are not among those seen now."""
     session.connection().exec_driver_sql(
         """UPDATE reconciliation_break SET closed_at = %(now)s
-           WHERE closed_at IS NULL AND kind = ANY(%(kinds)s) AND NOT subject = ANY(%(seen)s)""",
-        {"now": utc_now(), "kinds": [str(kind) for kind in kinds], "seen": list(except_subjects)},
+           WHERE closed_at IS NULL AND kind = %(kind)s AND NOT subject = ANY(%(seen)s)
+             AND (%(subjects)s::text[] IS NULL OR subject = ANY(%(subjects)s::text[]))""",
+        {
+            "now": utc_now(),
+            "kind": str(kind),
+            "seen": list(seen),
+            "subjects": None if subjects is None else list(subjects),
+        },
     )

@@ -10,7 +10,8 @@ from sqlmodel import Session
 
 from chainwallet.chain.contracts.currency_token import CurrencyToken
 from chainwallet.chain.contracts.settlement_hub import SettlementHub
-from chainwallet.chain.indexer import booked_up_to
+from chainwallet.chain.errors import StateUnavailable
+from chainwallet.chain.indexer import booked_up_to, followed_hash
 from chainwallet.chain.node import Node
 from chainwallet.controls.identity import ids_to_addresses
 from chainwallet.kit.database import Database
@@ -20,7 +21,7 @@ from chainwallet.ledger import AccountKey, AccountKind, verify
 from chainwallet.reconciliation.breaks import BreakKind, close_breaks, open_break
 from chainwallet.reconciliation.matching import TREASURY
 
-_COMPARED = (BreakKind.POSITION_DIFFERS, BreakKind.TOTAL_DIFFERS, BreakKind.TOKENS_MISSING, BreakKind.LEDGER_VIOLATION)
+_EVERYTHING = (BreakKind.TOTAL_DIFFERS, BreakKind.TOKENS_MISSING, BreakKind.LEDGER_VIOLATION)  # only by a full one
 
 
 class BooksKeepMoving(ChainwalletError):
@@ -40,11 +41,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The books compared with the chain as of a block; `balanced` when nothing differs."""
+    """The books compared with the chain as of a block; `balanced` when nothing differs.
+
+    `subjects` are the positions that were compared; None for all there are, and everything else with them.
+    """
 
     as_of_block: int
     positions: int
     differences: tuple[Difference, ...]
+    subjects: tuple[str, ...] | None = None
 
     @property
     def balanced(self) -> bool:
@@ -65,27 +70,47 @@ def compare(
     With `only`, just those accounts' positions; otherwise everything, the ledger's own invariants included.
     """
     for _ in range(attempts):
-        with database.transaction() as session:
-            session.connection().exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            block = booked_up_to(session) or 0
-            books = _books(session, only)
-            addresses = ids_to_addresses(session, sorted({key.owner_id for key in books}))
-            broken = (
-                []
-                if only is not None
-                else [
-                    Difference(BreakKind.LEDGER_VIOLATION, found.invariant, found.detail) for found in verify(session)
-                ]
-            )
-        addresses[TREASURY] = hub.treasury()
-        found = _positions(hub, books, addresses, block)
-        if only is None:
-            found += _totals(node, hub, tokens, books, block)
-        with database.transaction() as session:
-            if (booked_up_to(session) or 0) != block:
-                continue
-        return Comparison(block, len(books), (*broken, *found))
+        try:
+            found = _compare_once(database, node, hub, tokens, only)
+        except StateUnavailable:
+            continue  # the chain has gone on so far that it forgot the block; the books follow
+        if found is not None:
+            return found
     raise BooksKeepMoving("Payments keep settling while the books are compared; try again in a quieter moment.")
+
+
+def _compare_once(
+    database: Database,
+    node: Node,
+    hub: SettlementHub,
+    tokens: Mapping[str, str],
+    only: Collection[AccountKey] | None,
+) -> Comparison | None:
+    """None when books or chain moved meanwhile, so that what was read of them does not belong together."""
+    with database.transaction() as session:
+        session.connection().exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        block = booked_up_to(session) or 0
+        block_hash = followed_hash(session, block)
+        books = _books(session, only)
+        addresses = ids_to_addresses(session, sorted({key.owner_id for key in books}))
+        violations = verify(session) if only is None else []
+    addresses[TREASURY] = hub.treasury()
+    found = [Difference(BreakKind.LEDGER_VIOLATION, broken.invariant, broken.detail) for broken in violations]
+    found += _positions(hub, books, addresses, block)
+    if only is None:
+        found += _totals(node, hub, tokens, books, block)
+    with database.transaction() as session:
+        if (booked_up_to(session) or 0) != block:
+            return None
+    theirs = node.block(block)
+    if block_hash is not None and (theirs is None or theirs.hash != block_hash):
+        return None  # a fork that is not followed yet
+    subjects = None if only is None else tuple(_subject(key) for key in only)
+    return Comparison(block, len(books), tuple(found), subjects)
+
+
+def _subject(key: AccountKey) -> str:
+    return f"{key.owner_id}/{key.currency}"
 
 
 def _books(session: Session, only: Collection[AccountKey] | None) -> dict[AccountKey, int]:
@@ -105,7 +130,7 @@ def _positions(
     return [
         Difference(
             BreakKind.POSITION_DIFFERS,
-            f"{key.owner_id}/{key.currency}",
+            _subject(key),
             f"books {_show(books[key], key.currency)}, chain {_show(units, key.currency)} at block {block}",
         )
         for key, units in zip(keys, on_chain, strict=True)
@@ -137,7 +162,13 @@ def _show(units: int, code: str) -> str:
 
 
 def record(session: Session, comparison: Comparison) -> None:
-    """Open a break for each difference, and close those that are gone."""
+    """Open a break for each difference, and close those of what was compared that are gone."""
+    seen: dict[BreakKind, list[str]] = defaultdict(list)
     for difference in comparison.differences:
         open_break(session, difference.kind, difference.subject, difference.detail)
-    close_breaks(session, _COMPARED, except_subjects=[difference.subject for difference in comparison.differences])
+        seen[difference.kind].append(difference.subject)
+    kind = BreakKind.POSITION_DIFFERS
+    close_breaks(session, kind, subjects=comparison.subjects, seen=seen[kind])
+    if comparison.subjects is None:
+        for kind in _EVERYTHING:
+            close_breaks(session, kind, subjects=None, seen=seen[kind])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.reconciliation.breaks import BreakKind, open_break
 from chainwallet.settlement.batches import settle_batch
 from chainwallet.settlement.makers import MakerQuote
-from chainwallet.settlement.orders import PlacedOrder
+from chainwallet.settlement.orders import OrderStatus, PlacedOrder
 
 TREASURY, CLEARING, HUB = "treasury", "clearing", "hub"
 
@@ -104,10 +104,14 @@ def _deposits(session: Session, events: Sequence[ChainEvent]) -> list[_Draft]:
     ours = settle_deposits(session, [event.payload["id"] for event in events])
     owner = _owners(session, (event.payload["account"] for event in events))
     drafts = []
+    strangers: Counter[str] = Counter()
     for event in events:
         deposit = ours.get(event.payload["id"])
         code = currency_by_id(event.payload["currency"]).code
-        draft = _Draft("deposit", deposit.id if deposit else f"{event.tx_hash}/{event.log_index}")
+        strangers[event.tx_hash] += deposit is None
+        # Counted within its transaction: a log's index in its block changes when a fork includes it elsewhere.
+        reference = deposit.id if deposit else f"{event.tx_hash}/{strangers[event.tx_hash]}"
+        draft = _Draft("deposit", reference)
         target = customer_account(owner(event.payload["account"]), code)
         draft.move(AccountKey(HUB, code, AccountKind.HUB), target, int(event.payload["amount"]))
         drafts.append(draft)
@@ -126,7 +130,11 @@ def _payments(session: Session, events: Sequence[ChainEvent]) -> tuple[list[_Dra
         if order is None:
             open_break(session, BreakKind.UNKNOWN_PAYMENT, event.payload["orderHash"], f"in {event.tx_hash}")
             continue
-        draft = _Draft("payment", order.id, capture=[order.id])
+        draft = _Draft("payment", order.id)
+        if order.status == OrderStatus.WITHDRAWN:  # its hold was given back: the books follow the chain all the same
+            open_break(session, BreakKind.GIVEN_UP_PAYMENT, order.id, f"settled on chain in {event.tx_hash}")
+        else:
+            draft.capture.append(order.id)
         payer = customer_account(owner(order.payer), order.source_currency)
         payee = customer_account(owner(order.payee), order.target_currency)
         draft.move(payer, _clearing(order.source_currency), int(order.source_units))
@@ -141,9 +149,10 @@ def _batches(session: Session, events: Sequence[ChainEvent], by_name: dict[str, 
     drafts: dict[str, _Draft] = {}
     for event in by_name["BatchSettled"]:
         batch_id = int(event.payload["batchId"])
-        settle_batch(session, batch_id)
         drafts[event.tx_hash] = _Draft("batch", str(batch_id))
-        if int(event.payload["fills"]):
+        if not settle_batch(session, batch_id):
+            open_break(session, BreakKind.UNKNOWN_BATCH, str(batch_id), f"in {event.tx_hash}")
+        elif int(event.payload["fills"]):
             drafts[event.tx_hash].capture.append(f"batch:{batch_id}")
     for event in events:
         draft = drafts.get(event.tx_hash)

@@ -23,6 +23,7 @@ from chainwallet.ledger import (
     HoldRequest,
     Refused,
     ensure_accounts,
+    lock_accounts,
     place_holds,
     release_holds,
 )
@@ -129,11 +130,14 @@ def draft_batch(session: Session, mids: MidMarket, *, limit: int) -> Draft | Non
     orders = placed_orders(session, limit=limit)
     if not orders:
         return None
-    book = live_book(session, lasting_s=QUOTE_LASTS_S, released=legs_of(orders))
-    clearing = clear(book, [_flow(order) for order in orders], mids)
-    settled = set(clearing.settled)
-    chosen = tuple(order for order in orders if order.id in settled)
-    return Draft(chosen, clearing, _quotes(session, clearing))
+    while True:
+        book = live_book(session, lasting_s=QUOTE_LASTS_S, released=legs_of(orders))
+        clearing = clear(book, [_flow(order) for order in orders], mids)
+        if len(clearing.settled) == len(orders):
+            return Draft(tuple(orders), clearing, _quotes(session, clearing))
+        # What is reserved for payments that are set aside stays theirs: clear again without them and without it.
+        settled = set(clearing.settled)
+        orders = [order for order in orders if order.id in settled]
 
 
 def _flow(order: PlacedOrder) -> OrderFlow:
@@ -182,6 +186,7 @@ def commit_batch(
     filled = Counter({fill.offer_id: 0 for fill in draft.clearing.fills})
     for fill in draft.clearing.fills:
         filled[fill.offer_id] += fill.sold_units
+    fillers = _makers_accounts(session, draft)
     for quote in lock_quotes(session, [*legs, *filled]).values():
         left = int(quote.sell_units) - int(quote.reserved_units) - int(quote.filled_units)
         if filled[quote.id] > left + legs[quote.id]:
@@ -190,8 +195,10 @@ def commit_batch(
     if len(moved) != len(ids):
         raise BatchStale("An order of the draft was cancelled meanwhile; the batch is drafted again.")
     use_quotes(session, reserve={key: -units for key, units in legs.items()}, fill=filled)
-    release_holds(session, [f"{order_id}:legs" for order_id in ids])
-    _hold_fills(session, batch_id, draft)
+    given_back = [f"{order_id}:legs" for order_id in ids]
+    lock_accounts(session, fillers.values(), references=given_back)
+    release_holds(session, given_back)
+    _hold_fills(session, batch_id, draft, fillers)
     session.add(_batch_row(batch_id, draft, mids))
     session.flush()
     insert_many(session, BatchFill, [_fill_row(batch_id, quote_id, draft) for quote_id in sorted(filled)])
@@ -199,13 +206,17 @@ def commit_batch(
     return store_calls(session, [call], signer=signer, chain_id=chain_id, fees=fees)[0]
 
 
-def _hold_fills(session: Session, batch_id: int, draft: Draft) -> None:
+def _makers_accounts(session: Session, draft: Draft) -> dict[AccountKey, int]:
+    keys = {AccountKey(fill.maker, fill.sell, AccountKind.CUSTOMER) for fill in draft.clearing.fills}
+    return ensure_accounts(session, keys) if keys else {}
+
+
+def _hold_fills(session: Session, batch_id: int, draft: Draft, accounts: Mapping[AccountKey, int]) -> None:
     needed: Counter[AccountKey] = Counter()
     for fill in draft.clearing.fills:
         needed[AccountKey(fill.maker, fill.sell, AccountKind.CUSTOMER)] += fill.sold_units
     if not needed:
         return
-    accounts = ensure_accounts(session, sorted(needed))
     parts = tuple(HoldPart(accounts[key], needed[key]) for key in sorted(needed))
     outcome = place_holds(session, [HoldRequest(f"batch:{batch_id}", parts, None)])[0]
     if isinstance(outcome, Refused):
@@ -242,23 +253,23 @@ def _fill_row(batch_id: int, quote_id: str, draft: Draft) -> dict[str, object]:
     }
 
 
-def settle_batch(session: Session, batch_id: int) -> Batch | None:
+def settle_batch(session: Session, batch_id: int) -> bool:
     """Mark a batch settled and its orders with it; the hold on its makers stays for the ledger to capture.
 
-    None if it was settled before: an event that is seen twice changes nothing.
+    True if it is settled, now or before: an event that is seen twice changes nothing. False for a batch that
+    this database does not know, or has given up.
     """
     batch = session.get(Batch, batch_id, with_for_update=True)
-    if batch is None:
-        raise BatchUnknown(f"No batch has the id {batch_id}.")
-    if batch.status == BatchStatus.SETTLED:
-        return None
-    batch.status, batch.settled_at = BatchStatus.SETTLED, utc_now()
-    session.add(batch)
-    session.connection().exec_driver_sql(
-        "UPDATE payment_order SET status = 'settled' WHERE batch_id = %(batch)s AND status = 'batched'",
-        {"batch": batch_id},
-    )
-    return batch
+    if batch is None or batch.status == BatchStatus.FAILED:
+        return False
+    if batch.status == BatchStatus.SUBMITTED:
+        batch.status, batch.settled_at = BatchStatus.SETTLED, utc_now()
+        session.add(batch)
+        session.connection().exec_driver_sql(
+            "UPDATE payment_order SET status = 'settled' WHERE batch_id = %(batch)s AND status = 'batched'",
+            {"batch": batch_id},
+        )
+    return True
 
 
 def fail_batch(session: Session, batch_id: int) -> list[str]:

@@ -178,9 +178,7 @@ def replaced_versions(session: Session, sender: str, nonces: Sequence[int]) -> d
     """The transactions that were replaced under these nonces, newest first: any of them may still be mined."""
     statement = (
         select(ChainTx)
-        .where(
-            ChainTx.sender == sender, col(ChainTx.nonce).in_(list(nonces)), col(ChainTx.status) == TxStatus.REPLACED
-        )
+        .where(ChainTx.sender == sender, col(ChainTx.nonce).in_(list(nonces)), col(ChainTx.status) == TxStatus.REPLACED)
         .order_by(col(ChainTx.id).desc())
     )
     versions: dict[int, list[ChainTx]] = {}

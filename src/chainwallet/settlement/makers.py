@@ -46,6 +46,7 @@ class MakerNotAMaker(ChainwalletError):
 class MakerQuoteStatus(StrEnum):
     OPEN = "open"
     WITHDRAWN = "withdrawn"
+    REFUSED = "refused"  # the hub would refuse it: no batch fills it, whatever was reserved of it
 
 
 class MakerQuote(SQLModel, table=True):
@@ -136,11 +137,21 @@ def post_quotes(
 
 def withdraw_quote(session: Session, quote_id: str) -> MakerQuote:
     """Take a quote off the market. What payments have reserved of it stays good. MAKER_QUOTE_UNKNOWN."""
+    return _close_quote(session, quote_id, MakerQuoteStatus.WITHDRAWN)
+
+
+def refuse_quote(session: Session, quote_id: str) -> MakerQuote:
+    """Take a quote off the market that the hub would refuse: what payments have reserved of it is worth nothing."""
+    return _close_quote(session, quote_id, MakerQuoteStatus.REFUSED)
+
+
+def _close_quote(session: Session, quote_id: str, status: MakerQuoteStatus) -> MakerQuote:
     quote = session.get(MakerQuote, quote_id, with_for_update=True)
     if quote is None:
         raise MakerQuoteUnknown("No maker quote has this id.")
-    quote.status = MakerQuoteStatus.WITHDRAWN
-    session.add(quote)
+    if quote.status != MakerQuoteStatus.REFUSED:
+        quote.status = status
+        session.add(quote)
     return quote
 
 
@@ -164,7 +175,7 @@ def live_book(
     """What makers sell now: open quotes good for `lasting_s` more seconds, and each maker's free inventory.
 
     `released` gives units of quotes that are reserved for the payments at hand: they count as free here, and
-    so does the inventory behind them, even where the quote has been withdrawn since.
+    so does the inventory behind them, even where the quote has been withdrawn since. A refused quote is not there.
     """
     released = released or {}
     rows = (
@@ -173,6 +184,7 @@ def live_book(
             """SELECT id, maker_id, sell, buy, sell_units, buy_units, sell_units - reserved_units - filled_units, status
            FROM maker_quote
            WHERE expires_at > %(until)s
+             AND status <> 'refused'
              AND (status = 'open' AND reserved_units + filled_units < sell_units OR id = ANY(%(released)s))
            ORDER BY id""",
             {"until": utc_now() + timedelta(seconds=lasting_s), "released": sorted(released)},

@@ -19,6 +19,7 @@ from chainwallet.chain.indexer import (
     booked_up_to,
     final_block,
     follow,
+    is_final,
     mark_matched,
     unmatched_events,
 )
@@ -344,3 +345,19 @@ def test_final_block__depth_and_emptiness(database: Database, world: Any, index:
         assert final_block(session, 1) == head
         assert final_block(session, 3) == head - 2
         assert final_block(session, 10_000) is None
+
+
+def test_is_final__this_very_block__until_a_fork_undoes_it(
+    database: Database, anvil_world: Any, anvil_index: Any
+) -> None:
+    tx_hash = anvil_world.deposit("EUR", EUR, anvil_world.operator.address, 5 * UNIT)
+    block_hash = anvil_world.node.receipt(tx_hash).block_hash
+    anvil_index()
+    with database.transaction() as session:
+        assert is_final(session, block_hash, 1)
+        assert not is_final(session, block_hash, 2)
+        assert not is_final(session, "0x" + "00" * 32, 1)
+    anvil_world.node.request("anvil_reorg", [1, []])
+    anvil_index()
+    with database.transaction() as session:
+        assert not is_final(session, block_hash, 1)

@@ -74,17 +74,15 @@ def demo(
         raise typer.Exit(1)
 
 
-@app.command()
-def deploy(
-    rpc_url: Annotated[str, typer.Option(help="JSON-RPC address of the chain's node.")],
-    broadcast: Annotated[bool, typer.Option(help="Send the transactions; without it, say what would be sent.")] = False,
-    deployments: Annotated[Path, typer.Option(help="Folder of the deployment records.")] = Path("deployments"),
-) -> None:
-    """Deploy the contracts to a chain, or go on where a deployment stopped."""
-    from chainwallet.bootstrap import deploy_contracts
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    options_metavar="--rpc-url URL [--broadcast] [--help]",
+)
+def deploy(context: typer.Context) -> None:
+    """Deploy the contracts to a chain, or go on where a deployment stopped; dry without --broadcast."""
+    from chainwallet.entrypoints.cli.deploying import main
 
-    with _plain_errors():
-        deploy_contracts(_settings(None), rpc_url=rpc_url, broadcast=broadcast, folder=deployments, say=_out.print)
+    raise typer.Exit(main(context.args))
 
 
 @app.command()

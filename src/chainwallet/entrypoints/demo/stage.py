@@ -41,7 +41,8 @@ def set_stage(
 ) -> Stage:
     """Create everyone, fund everyone, and open the market; returns once all the money is there.
 
-    Asking twice is harmless: every call carries an idempotency key made of what it is for.
+    Doing it again is harmless: every call carries an idempotency key made of what it is for. Only quotes are new
+    each time, because they expire.
     """
     ids = _create(client, tell)
     quotes = maker_quotes(mid, currencies, volumes_usd_units=currency_volumes(instructions, mid))
@@ -81,7 +82,7 @@ def _customer(client: Client, kind: str, alias: str, full_name: str, country: st
 
 def _fund(client: Client, ids: dict[str, str], fundings: Sequence[Funding], tell: Tell) -> None:
     def fund(one: Funding) -> str:
-        key = f"demo-deposit-{one.alias}-{one.code}"
+        key = f"demo-deposit-{one.alias}-{one.code}-{one.units}"
         money = amount(Money(one.code, one.units))
         return str(client.deposit(ids[one.alias], money, idempotency_key=key)["id"])
 
@@ -112,6 +113,6 @@ def _quote(client: Client, ids: dict[str, str], quotes: Sequence[QuoteDraft], te
             "buy": amount(Money(quote.buy_code, quote.buy_units)),
             "expires_at": expires_at,
         }
-        return str(client.post("/v1/maker-quotes", body, idempotency_key=f"demo-quote-{number}")["id"])
+        return str(client.post("/v1/maker-quotes", body, idempotency_key=f"demo-quote-{number}-{expires_at}")["id"])
 
     _each(enumerate(quotes), post, "makers quoting", tell)

@@ -16,6 +16,7 @@ from chainwallet.entrypoints.rest.problems import CursorInvalid
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
 _CHECK_BYTES = 6
+_NUMBER_DIGITS_MAX = 18  # a bigint always holds them
 
 Row = TypeVar("Row")
 
@@ -30,6 +31,15 @@ class Page:
     @property
     def fetch(self) -> int:
         return self.limit + 1
+
+    @property
+    def after_number(self) -> int | None:
+        """`after` for lists whose ids are numbers; CursorInvalid for a cursor of another list."""
+        if self.after is None:
+            return None
+        if not self.after.isdigit() or len(self.after) > _NUMBER_DIGITS_MAX:
+            raise _invalid()
+        return int(self.after)
 
     def render(self, rows: Sequence[Row], show: Callable[[Row], Any], key: Callable[[Row], str]) -> dict[str, Any]:
         """{items, next_cursor}: `rows` are what `fetch` gave, in order of `key`."""
@@ -53,7 +63,7 @@ def decode_cursor(cursor: str) -> str:
         after = raw[_CHECK_BYTES:].decode("ascii")
     except (binascii.Error, UnicodeDecodeError, ValueError) as error:
         raise _invalid() from error
-    if not after or encode_cursor(after) != cursor:
+    if not after.isprintable() or not after or encode_cursor(after) != cursor:
         raise _invalid()
     return after
 

@@ -53,6 +53,7 @@ class StrictRoute(APIRoute):
 
         async def handle_strictly(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
+            _check_address(strict)
             body = await _read(strict)
             if takes_json and body:
                 demand_json(strict)
@@ -108,6 +109,12 @@ def demand_json(request: Request) -> None:
 
 
 _UTF8 = ("", "charset=utf-8", 'charset="utf-8"')
+
+
+def _check_address(request: StrictRequest) -> None:
+    """NUL cannot be stored, so no id or filter can hold it: refused here, before a query is made of it."""
+    if "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        raise RequestMalformed("The path or the query holds the character NUL; remove it.")
 
 
 async def _read(request: StrictRequest) -> bytes:

@@ -16,7 +16,7 @@ class Worker:
     """Runs `step` in a thread of its own until stopped. `step` returns whether it did anything.
 
     A step that fails is logged and tried again, a little later each time: whatever it had not committed is
-    still to be done, so nothing is lost by trying again.
+    still to be done, so nothing is lost by trying again. Being woken does not shorten that wait.
     """
 
     def __init__(self, name: str, step: Callable[[], bool], *, idle_s: float) -> None:
@@ -25,7 +25,7 @@ class Worker:
         self._step = step
         self._idle_s = idle_s
         self._wake = threading.Event()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"worker-{name}", daemon=True)
 
     def start(self) -> None:
@@ -37,7 +37,7 @@ class Worker:
 
     def stop(self) -> None:
         """Finish the step at hand and end."""
-        self._stopping = True
+        self._stopping.set()
         self._wake.set()
 
     def join(self, timeout_s: float = 30) -> None:
@@ -49,7 +49,7 @@ class Worker:
         return self._thread.is_alive() and self.failures < 3
 
     def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._wake.clear()
             try:
                 busy = self._step()
@@ -58,7 +58,7 @@ class Worker:
                 self.failures += 1
                 tell = _log.exception if self.failures == 1 else _log.error
                 tell("worker_step_failed", worker=self.name, failures=self.failures, error=repr(error))
-                self._wake.wait(min(BACKOFF_MAX_S, 0.1 * 2**self.failures))
+                self._stopping.wait(min(BACKOFF_MAX_S, 0.1 * 2 ** min(self.failures, 10)))
                 continue
             if not busy:
                 self._wake.wait(self._idle_s)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import structlog
 
 from chainwallet.bootstrap import Services
@@ -14,27 +12,49 @@ from chainwallet.reconciliation.matching import book_events
 
 _log = structlog.get_logger(__name__)
 
-
-def reconcile_step(services: Services) -> bool:
-    """One pass: book what is final, compare the positions it touched."""
-    with services.database.transaction() as session:
-        up_to = final_block(session, services.settings.confirmations)
-        booked = book_events(session, up_to_block=up_to) if up_to is not None else None
-    if booked is None:
-        return False
-    services.wake("deliver")
-    _compare(services, booked.touched)
-    return True
+COMPARED_AT_MOST = 500  # positions that may wait to be compared while payments keep settling
 
 
-def _compare(services: Services, touched: Collection[AccountKey]) -> None:
-    try:
-        comparison = compare(
-            services.database, services.node, services.hub, services.deployment.tokens, only=touched, attempts=1
-        )
-    except BooksKeepMoving:
-        return  # the next pass compares them as they are then
-    if not comparison.balanced:
-        _log.error("books_differ_from_chain", differences=[str(found) for found in comparison.differences[:5]])
+class Reconciler:
+    """Books what is final; when there is nothing to book, compares the positions that it touched since."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._touched: set[AccountKey] = set()
+
+    def step(self) -> bool:
+        """One pass. Whether it booked anything."""
+        services = self._services
+        with services.database.transaction() as session:
+            up_to = final_block(session, services.settings.confirmations)
+            booked = book_events(session, up_to_block=up_to) if up_to is not None else None
+        if booked is None:
+            self._compare()
+            return False
+        self._touched |= booked.touched
+        services.wake("deliver")
+        if len(self._touched) > COMPARED_AT_MOST:
+            self._compare()
+        return True
+
+    def _compare(self) -> None:
+        """Compare what was touched; if the books will not rest, the next pass does it, as they are then."""
+        if not self._touched:
+            return
+        services = self._services
+        try:
+            comparison = compare(
+                services.database,
+                services.node,
+                services.hub,
+                services.deployment.tokens,
+                only=self._touched,
+                attempts=2,
+            )
+        except BooksKeepMoving:
+            return
+        if not comparison.balanced:
+            _log.error("books_differ_from_chain", differences=[str(found) for found in comparison.differences[:5]])
         with services.database.transaction() as session:
             record(session, comparison)
+        self._touched.clear()

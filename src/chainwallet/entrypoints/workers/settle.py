@@ -12,7 +12,7 @@ from chainwallet.payments.endings import end_transfers, fail_expired
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import BatchStale, Draft, commit_batch, draft_batch, next_batch_id
 from chainwallet.settlement.lanes import Fees
-from chainwallet.settlement.makers import withdraw_quote
+from chainwallet.settlement.makers import refuse_quote
 from chainwallet.settlement.orders import waiting
 
 _log = structlog.get_logger(__name__)
@@ -96,7 +96,7 @@ def _commit(services: Services, draft: Draft, batch_id: int, data: bytes) -> Non
 
 
 def _remove_culprit(services: Services, draft: Draft, reverted: CallReverted) -> None:
-    """Fail the order, or withdraw the quote, that the hub names; nothing else of the batch is touched."""
+    """Fail the order, or take off the market the quote, that the hub names; nothing else of the batch is touched."""
     named = reverted.args_by_name
     _log.warning("batch_simulation_reverted", error=reverted.name, arguments=named)
     used = sorted({fill.offer_id for fill in draft.clearing.fills})
@@ -112,6 +112,6 @@ def _remove_culprit(services: Services, draft: Draft, reverted: CallReverted) ->
     elif reverted.name.startswith(("Quote", "Fill")):
         quote = used[named["quote"]] if "quote" in named else draft.clearing.fills[named["fill"]].offer_id
         with services.database.transaction() as session:
-            withdraw_quote(session, quote)
+            refuse_quote(session, quote)
     else:
         raise reverted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -14,7 +14,7 @@ from chainwallet.controls.identity.authenticator import AuthScopeMissing, Princi
 from chainwallet.entrypoints.rest.auth import require
 from chainwallet.entrypoints.rest.models import AmountOut, amount_json, timestamp
 from chainwallet.entrypoints.rest.pagination import Paged
-from chainwallet.entrypoints.rest.problems import problem_responses
+from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_responses
 from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import Money, format_units
@@ -24,6 +24,7 @@ from chainwallet.settlement.lanes import ChainTx
 router = new_router(tag="batches")
 
 Operator = Annotated[Principal, Depends(require(Scope.READ))]
+BatchId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
 class BatchUsdOut(BaseModel):
@@ -66,13 +67,17 @@ class BatchPage(BaseModel):
     next_cursor: str | None
 
 
-@router.get("/v1/batches", response_model=BatchPage, summary="List batches, the newest first")
+@router.get(
+    "/v1/batches",
+    response_model=BatchPage,
+    summary="List batches, the newest first",
+    responses=problem_responses(CursorInvalid),
+)
 def get_batches(request: Request, principal: Operator, page: Paged) -> Response:
     _demand_operator(principal)
     services = cast(Services, request.app.state.services)
-    before = int(page.after) if page.after is not None else None
     with services.database.transaction() as session:
-        rows = list_batches(session, before=before, limit=page.fetch)
+        rows = list_batches(session, before=page.after_number, limit=page.fetch)
     return json_response(page.render(rows, lambda row: show(*row), lambda row: str(row[0].id)))
 
 
@@ -82,7 +87,7 @@ def get_batches(request: Request, principal: Operator, page: Paged) -> Response:
     summary="One batch with its transfers and its fills",
     responses=problem_responses(BatchUnknown),
 )
-def get_batch(batch_id: int, request: Request, principal: Operator) -> Response:
+def get_batch(batch_id: BatchId, request: Request, principal: Operator) -> Response:
     _demand_operator(principal)
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:

@@ -9,15 +9,16 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from chainwallet.bootstrap import Services
-from chainwallet.controls.identity.access import visible_customer
+from chainwallet.controls.identity.access import may_act_for, visible_customer
 from chainwallet.controls.identity.api_keys import Scope
 from chainwallet.controls.identity.authenticator import Principal
 from chainwallet.controls.identity.customers import CustomerUnknown
+from chainwallet.controls.identity.payees import parties_by_id
 from chainwallet.entrypoints.rest.auth import Idempotent, require
 from chainwallet.entrypoints.rest.models import Amount, AmountOut, Id, StrictModel, amount_json, timestamp
 from chainwallet.entrypoints.rest.once import answer_once
 from chainwallet.entrypoints.rest.pagination import Paged
-from chainwallet.entrypoints.rest.problems import problem_responses
+from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_responses
 from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import Money
@@ -30,6 +31,7 @@ from chainwallet.payments.deposits import (
     find_deposit,
     list_deposits,
     request_deposit,
+    unknown_deposit,
 )
 from chainwallet.records.idempotency import IdempotencyKeyInvalid, IdempotencyKeyMissing, IdempotencyKeyReused
 
@@ -104,7 +106,12 @@ def create_deposit(body: DepositIn, request: Request, principal: Depositor, key:
     return response
 
 
-@router.get("/v1/deposits", response_model=DepositPage, summary="List deposits, the newest first")
+@router.get(
+    "/v1/deposits",
+    response_model=DepositPage,
+    summary="List deposits, the newest first",
+    responses=problem_responses(CursorInvalid, CustomerUnknown),
+)
 def get_deposits(
     request: Request,
     principal: Reader,
@@ -131,13 +138,14 @@ def get_deposits(
     "/v1/deposits/{deposit_id}",
     response_model=DepositOut,
     summary="One deposit",
-    responses=problem_responses(DepositUnknown, CustomerUnknown),
+    responses=problem_responses(DepositUnknown),
 )
 def get_deposit(deposit_id: str, request: Request, principal: Reader) -> Response:
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
         deposit = find_deposit(session, deposit_id)
-        visible_customer(session, principal, deposit.customer_id)
+        if not may_act_for(principal, parties_by_id(session, {deposit.customer_id})[deposit.customer_id]):
+            raise unknown_deposit()
     return json_response(show(deposit))
 
 

@@ -9,18 +9,20 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from chainwallet.bootstrap import Services
-from chainwallet.controls.identity.access import visible_customer
+from chainwallet.controls.identity.access import may_act_for, visible_customer
 from chainwallet.controls.identity.api_keys import Scope
 from chainwallet.controls.identity.authenticator import Principal
 from chainwallet.controls.identity.customers import CustomerType, CustomerUnknown
+from chainwallet.controls.identity.payees import parties_by_id
 from chainwallet.entrypoints.rest.auth import Idempotent, require
 from chainwallet.entrypoints.rest.models import Amount, AmountOut, Id, StrictModel, Timestamp, amount_json, timestamp
 from chainwallet.entrypoints.rest.once import answer_once
 from chainwallet.entrypoints.rest.pagination import Paged
-from chainwallet.entrypoints.rest.problems import problem_responses
+from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_responses
 from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import Money
+from chainwallet.market.errors import MarketNoMid
 from chainwallet.records.idempotency import IdempotencyKeyInvalid, IdempotencyKeyMissing, IdempotencyKeyReused
 from chainwallet.settlement.makers import (
     MakerNotAMaker,
@@ -76,6 +78,7 @@ class MakerQuotePage(BaseModel):
         MakerNotAMaker,
         MakerQuoteExpiryInvalid,
         MakerQuoteSameCurrency,
+        MarketNoMid,
         IdempotencyKeyMissing,
         IdempotencyKeyInvalid,
         IdempotencyKeyReused,
@@ -90,6 +93,7 @@ def create_maker_quote(body: MakerQuoteIn, request: Request, principal: Maker, k
         if maker.type != CustomerType.MAKER:
             raise MakerNotAMaker("Only a customer of type maker may quote; open one with POST /v1/customers.")
         wanted = QuoteRequest(body.sell.money, body.buy.money, body.expires_at)
+        services.mids.mid(wanted.sell.code, wanted.buy.code)  # MARKET_NO_MID: nothing is issued or priced in it
         signer = services.vault.signer(session, maker.address)
         return show(post_quotes(session, [wanted], maker_id=maker.id, signer=signer, domain=services.domain)[0])
 
@@ -99,7 +103,12 @@ def create_maker_quote(body: MakerQuoteIn, request: Request, principal: Maker, k
     return response
 
 
-@router.get("/v1/maker-quotes", response_model=MakerQuotePage, summary="List makers' quotes, the newest first")
+@router.get(
+    "/v1/maker-quotes",
+    response_model=MakerQuotePage,
+    summary="List makers' quotes, the newest first",
+    responses=problem_responses(CursorInvalid, CustomerUnknown),
+)
 def get_maker_quotes(
     request: Request,
     principal: Maker,
@@ -120,13 +129,14 @@ def get_maker_quotes(
     "/v1/maker-quotes/{quote_id}",
     response_model=MakerQuoteOut,
     summary="Withdraw a quote; what payments reserved of it stays good",
-    responses=problem_responses(MakerQuoteUnknown, CustomerUnknown),
+    responses=problem_responses(MakerQuoteUnknown),
 )
 def delete_maker_quote(quote_id: str, request: Request, principal: Maker) -> Response:
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
         quote = withdraw_quote(session, quote_id)
-        visible_customer(session, principal, quote.maker_id)
+        if not may_act_for(principal, parties_by_id(session, {quote.maker_id})[quote.maker_id]):
+            raise MakerQuoteUnknown("No maker quote has this id.")  # rolls the withdrawal back
         answer = json_response(show(quote))
     services.market_changed()
     return answer

@@ -9,15 +9,16 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from chainwallet.bootstrap import Services
-from chainwallet.controls.identity.access import visible_customer
+from chainwallet.controls.decisions import PaymentDenied
+from chainwallet.controls.identity.access import may_act_for, visible_customer
 from chainwallet.controls.identity.api_keys import Scope
-from chainwallet.controls.identity.authenticator import Principal
-from chainwallet.controls.identity.customers import CustomerInvalid
+from chainwallet.controls.identity.authenticator import AuthScopeMissing, Principal
+from chainwallet.controls.identity.customers import CustomerInvalid, CustomerUnknown
 from chainwallet.controls.identity.payees import PayeeAmbiguous, PayeeRef, PayeeUnknown, parties_by_id
 from chainwallet.entrypoints.rest.auth import Idempotent, require
 from chainwallet.entrypoints.rest.models import AmountOut, Id, StrictModel, Text
 from chainwallet.entrypoints.rest.pagination import Paged
-from chainwallet.entrypoints.rest.problems import problem_responses
+from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_responses
 from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.ledger import InsufficientFunds
@@ -151,7 +152,12 @@ async def create_transfer(body: TransferIn, request: Request, principal: Spender
     return json_response(accepted.body, 201)
 
 
-@router.get("/v1/transfers", response_model=TransferPage, summary="List transfers, the newest first")
+@router.get(
+    "/v1/transfers",
+    response_model=TransferPage,
+    summary="List transfers, the newest first",
+    responses=problem_responses(CursorInvalid, CustomerUnknown),
+)
 def get_transfers(
     request: Request,
     principal: Reader,
@@ -197,6 +203,8 @@ def post_cancel(transfer_id: str, request: Request, principal: Spender) -> Respo
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
         transfer = _visible(session, principal, transfer_id)
+        if not may_act_for(principal, parties_by_id(session, {transfer.payer_id})[transfer.payer_id]):
+            raise AuthScopeMissing("Only the payer, its bank or the operator may cancel a transfer; ask them.")
         cancel_transfer(session, transfer_id)
         session.refresh(transfer)
         return json_response(describe(transfer))
@@ -206,7 +214,9 @@ def post_cancel(transfer_id: str, request: Request, principal: Spender) -> Respo
     "/v1/transfers/{transfer_id}/approve",
     response_model=TransferOut,
     summary="Let a transfer in review go on",
-    responses=problem_responses(TransferUnknown, TransferNotInReview, QuoteLiquidityGone, InsufficientFunds),
+    responses=problem_responses(
+        TransferUnknown, TransferNotInReview, QuoteLiquidityGone, InsufficientFunds, PaymentDenied
+    ),
 )
 def post_approve(transfer_id: str, request: Request, principal: Reviewer) -> Response:
     services = cast(Services, request.app.state.services)

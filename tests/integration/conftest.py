@@ -1,0 +1,269 @@
+"""The service without its threads: every worker's step is taken by the test, one at a time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlmodel import col, select
+
+from chainwallet.bootstrap import Services, open_services
+from chainwallet.chain.indexer import ChainEvent
+from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
+from chainwallet.controls.identity.customers import Customer, CustomerDraft, CustomerType, create_customer
+from chainwallet.controls.identity.payees import PayeeRef
+from chainwallet.entrypoints.workers.index import index_step
+from chainwallet.entrypoints.workers.reconcile import Reconciler
+from chainwallet.entrypoints.workers.settle import settle_step
+from chainwallet.entrypoints.workers.submit import submit_step
+from chainwallet.kit.clock import utc_now
+from chainwallet.kit.database import Database
+from chainwallet.kit.money import Money
+from chainwallet.kit.settings import Settings
+from chainwallet.ledger import AccountKey, AccountKind, ensure_accounts, holds_of
+from chainwallet.payments.candidates import TransferRequest
+from chainwallet.payments.deposits import request_deposit
+from chainwallet.payments.endings import cancel_transfer
+from chainwallet.payments.quotes import PriceRequest, Quote
+from chainwallet.payments.transfers import Transfer
+from chainwallet.reconciliation.comparison import Comparison, compare, record
+from chainwallet.settlement.makers import MakerQuote, MakerQuoteStatus, QuoteRequest, post_quotes, withdraw_quote
+from chainwallet.settlement.orders import OrderStatus, PlacedOrder
+
+OPERATOR_KEY = "cw_" + "k" * 43
+OPERATOR = Principal(OPERATOR_ID, frozenset(), None)
+
+
+@contextmanager
+def _own_database(server: Database, name: str) -> Iterator[str]:
+    """A database of its own on the server: other tests empty the shared one's tables."""
+    with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    yield make_url(server.url).set(database=name).render_as_string(hide_password=False)
+    with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@dataclass
+class Bench:
+    """The wired service, its steps, and what tests need to speak about it. Amounts are decimal strings."""
+
+    services: Services
+    reconciler: Reconciler
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def database(self) -> Database:
+        return self.services.database
+
+    def customer(self, kind: CustomerType = CustomerType.INDIVIDUAL) -> Customer:
+        draft = CustomerDraft(type=kind, full_name=f"Customer {next(self.numbers)}", country="DE")
+        with self.database.transaction() as session:
+            return create_customer(session, draft, new_address=self.services.new_address, actor="test")
+
+    def fund(self, customer: Customer, **amounts: str) -> Customer:
+        """Deposit these amounts, by currency, and wait for them."""
+        with self.database.transaction() as session:
+            for code, value in amounts.items():
+                money = Money.parse(code, value)
+                request_deposit(session, customer_id=customer.id, account=customer.address, amount=money)
+        self.run()
+        return customer
+
+    def funded(self, **amounts: str) -> Customer:
+        return self.fund(self.customer(), **amounts)
+
+    def maker(self, *offers: tuple[str, str, str, str], lasting_s: float = 3_600) -> tuple[Customer, list[MakerQuote]]:
+        """A maker with the inventory for, and the quotes of, (sell, value, buy, value). Lets the workers run."""
+        maker = self.customer(CustomerType.MAKER)
+        totals: dict[str, Money] = {}
+        for sell, value, _, _ in offers:
+            money = Money.parse(sell, value)
+            totals[sell] = Money(sell, totals[sell].units + money.units) if sell in totals else money
+        self.fund(maker, **{code: money.value for code, money in totals.items()})
+        return maker, [self.maker_quote(maker, *offer, lasting_s=lasting_s) for offer in offers]
+
+    def maker_quote(
+        self, maker: Customer, sell: str, sell_value: str, buy: str, buy_value: str, *, lasting_s: float = 3_600
+    ) -> MakerQuote:
+        expires_at = utc_now() + timedelta(seconds=lasting_s)
+        wanted = QuoteRequest(Money.parse(sell, sell_value), Money.parse(buy, buy_value), expires_at)
+        with self.database.transaction() as session:
+            signer = self.services.vault.signer(session, maker.address)
+            posted = post_quotes(session, [wanted], maker_id=maker.id, signer=signer, domain=self.services.domain)[0]
+        self.services.pricer.refresh()
+        return posted
+
+    def quote(self, source: str, target: str, *, send: str | None = None, receive: str | None = None) -> Quote:
+        request = PriceRequest(
+            source,
+            target,
+            fixed_source=None if send is None else Money.parse(source, send),
+            fixed_target=None if receive is None else Money.parse(target, receive),
+        )
+        return self.services.quotes.submit_wait(self.services.pricer.price(request))
+
+    def pay(self, payer: Customer, payee: Customer, quote: Quote) -> str:
+        """Accept a transfer over the quote; its id."""
+        request = TransferRequest(quote.id, payer.id, PayeeRef(customer_id=payee.id), OPERATOR)
+        return self.services.transfers.submit_wait(request).transfer_id
+
+    def send(self, payer: Customer, payee: Customer, source: str, target: str, value: str) -> str:
+        return self.pay(payer, payee, self.quote(source, target, send=value))
+
+    def settle(self) -> bool:
+        return settle_step(self.services)
+
+    def submit(self) -> bool:
+        return submit_step(self.services)
+
+    def index(self) -> bool:
+        return index_step(self.services)
+
+    def book(self) -> bool:
+        return self.reconciler.step()
+
+    def run(self, rounds: int = 50) -> None:
+        """Every step in turn until none has anything to do."""
+        for _ in range(rounds):
+            if not any([self.settle(), self.submit(), self.index(), self.book()]) and not self.open_work():
+                return
+        raise AssertionError("the workers do not come to rest")
+
+    def open_work(self) -> int:
+        """Transactions that are not final and deposits that are not settled."""
+        with self.database.transaction() as session:
+            return int(
+                session.execute(
+                    text(
+                        "SELECT (SELECT count(*) FROM chain_tx WHERE status IN ('signed', 'sent'))"
+                        " + (SELECT count(*) FROM deposit WHERE status <> 'settled')"
+                    )
+                ).scalar_one()
+            )
+
+    def transfer(self, transfer_id: str) -> Transfer:
+        with self.database.transaction() as session:
+            return session.get_one(Transfer, transfer_id)
+
+    def order(self, transfer_id: str) -> PlacedOrder:
+        with self.database.transaction() as session:
+            return session.get_one(PlacedOrder, transfer_id)
+
+    def statuses(self, *transfer_ids: str) -> list[str]:
+        return [self.transfer(transfer_id).status for transfer_id in transfer_ids]
+
+    def maker_quotes(self) -> dict[str, MakerQuote]:
+        with self.database.transaction() as session:
+            return {quote.id: quote for quote in session.exec(select(MakerQuote))}
+
+    def units(self, owner: str, code: str, kind: AccountKind = AccountKind.CUSTOMER) -> tuple[int, int]:
+        """(posted, held) of an account."""
+        key = AccountKey(owner, code, kind)
+        with self.database.transaction() as session:
+            account = ensure_accounts(session, [key])[key]
+            row = session.execute(text("SELECT posted_units, held_units FROM account WHERE id = :id"), {"id": account})
+            posted, held = row.one()
+        return int(posted), int(held)
+
+    def holds(self, *references: str) -> dict[str, str]:
+        with self.database.transaction() as session:
+            return {hold.reference: str(hold.status) for hold in holds_of(session, references)}
+
+    def rows(self, sql: str, **values: Any) -> list[Any]:
+        with self.database.transaction() as session:
+            return list(session.execute(text(sql), values).all())
+
+    def state(self) -> Mapping[str, list[Any]]:
+        """Everything that settling may change, to compare before and after."""
+        return {
+            table: self.rows(f"SELECT * FROM {table} ORDER BY {order}")
+            for table, order in {
+                "payment_order": "id",
+                "maker_quote": "id",
+                "hold": "reference, account_id",
+                "account": "id",
+                "batch": "id",
+                "batch_fill": "batch_id, quote_id",
+                "chain_tx": "id",
+                "transfer": "id",
+                "lane": "sender",
+            }.items()
+        }
+
+    def events_of(self, transfer_id: str) -> list[ChainEvent]:
+        """The events of a transfer's settlement that stand."""
+        with self.database.transaction() as session:
+            statement = select(ChainEvent).where(
+                ChainEvent.name == "PaymentSettled",
+                ChainEvent.key1 == self.order(transfer_id).order_hash,
+                col(ChainEvent.orphaned).is_(False),
+            )
+            return list(session.exec(statement))
+
+    def compare(self) -> Comparison:
+        """Books against chain, all of it; what differs is recorded as breaks."""
+        services = self.services
+        comparison = compare(self.database, services.node, services.hub, services.deployment.tokens)
+        with self.database.transaction() as session:
+            record(session, comparison)
+        return comparison
+
+    def breaks(self) -> dict[str, str]:
+        """The open breaks: subject to kind."""
+        rows = self.rows("SELECT subject, kind FROM reconciliation_break WHERE closed_at IS NULL")
+        return {subject: kind for subject, kind in rows}
+
+    def tidy(self) -> None:
+        """Leave nothing behind that the next test could stumble over."""
+        with self.database.transaction() as session:
+            for order_id in session.exec(select(PlacedOrder.id).where(PlacedOrder.status == OrderStatus.PLACED)).all():
+                cancel_transfer(session, order_id)
+            for quote in session.exec(select(MakerQuote).where(MakerQuote.status == MakerQuoteStatus.OPEN)).all():
+                withdraw_quote(session, quote.id)
+        self.run()
+        self.services.pricer.refresh()
+
+
+@contextmanager
+def open_bench(server: Database, folder: Path, chain: str) -> Iterator[Bench]:
+    with _own_database(server, f"bench_{chain}_{folder.name}".lower()) as url:
+        settings = Settings(
+            data_dir=folder, database_url=url, chain_url=chain, operator_key=OPERATOR_KEY, batch_linger_ms=0
+        )
+        services = open_services(settings)
+        bench = Bench(services, Reconciler(services))
+        bench.run()
+        yield bench
+        services.close()
+
+
+@pytest.fixture(scope="session")
+def embedded_bench(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with open_bench(postgres, tmp_path_factory.mktemp("bench"), "embedded") as bench:
+        yield bench
+
+
+@pytest.fixture
+def bench(embedded_bench: Bench) -> Iterator[Bench]:
+    """The service on an in-process chain. After each test its books equal the chain: I4, I6 and the ledger's own."""
+    yield embedded_bench
+    embedded_bench.tidy()
+    comparison = embedded_bench.compare()
+    assert comparison.balanced, comparison.differences
+    embedded_bench.rows("DELETE FROM reconciliation_break RETURNING id")
+
+
+@pytest.fixture
+def exact() -> Callable[[str, str], int]:
+    """Units of a decimal amount."""
+    return lambda code, value: Money.parse(code, value).units

@@ -1,0 +1,79 @@
+"""What the OpenAPI document says is what the service does: each operation is tried with what it allows and forbids."""
+
+from __future__ import annotations
+
+import hashlib
+from types import SimpleNamespace
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given
+from schemathesis.config import SchemathesisConfig
+from schemathesis.generation import GenerationMode
+
+from chainwallet.entrypoints.rest.app import create_app
+from chainwallet.entrypoints.rest.limits import Limits
+
+from .conftest import OPERATOR_KEY, World
+
+EXAMPLES = 25
+ENDLESS = "/v1/events"  # a stream without an end; tests/integration/rest listens to it
+
+CHECKS = {
+    "not_a_server_error": {"enabled": True},
+    "status_code_conformance": {"enabled": True},
+    "content_type_conformance": {"enabled": True},
+    "response_schema_conformance": {"enabled": True},
+    "response_headers_conformance": {"enabled": True},
+    "negative_data_rejection": {"enabled": True},
+    # A schema cannot say that a currency exists, that a name is nobody's or that a time is near: 422 is an answer.
+    "positive_data_acceptance": {"expected-statuses": ["2xx", "400", "403", "404", "409", "422"]},
+    "missing_required_header": {"enabled": True},
+    "unsupported_method": {"enabled": True},
+    "ignored_auth": {"enabled": True},
+}
+
+
+def _operations() -> list[tuple[str, str]]:
+    document = create_app(SimpleNamespace(database=None)).openapi()
+    return [(path, method) for path, methods in document["paths"].items() for method in methods if path != ENDLESS]
+
+
+@pytest.fixture(scope="module")
+def described(world: World) -> Any:
+    """The document as the service hands it out. Wrong keys are part of the trials, so they may be many."""
+    app = create_app(world.services, limits=Limits(failed_logins_burst=1_000_000))
+    config = SchemathesisConfig.from_dict({"checks": CHECKS, "generation": {"allow-extra-parameters": False}})
+    return schemathesis.openapi.from_asgi("/openapi.json", app, config=config)
+
+
+def test_document__describes_every_route(world: World) -> None:
+    paths = world.http.get("/openapi.json").json()["paths"]
+    assert len(_operations()) >= 34
+    assert {(path, method) for path in paths for method in paths[path] if path != ENDLESS} == set(_operations())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "method"), _operations())
+def test_operation__does_what_the_document_says(world: World, described: Any, path: str, method: str) -> None:
+    operation = described[path][method]
+    strategy = operation.as_strategy(generation_mode=GenerationMode.POSITIVE) | operation.as_strategy(
+        generation_mode=GenerationMode.NEGATIVE
+    )
+    seed = int(hashlib.sha256(f"{method} {path}".encode()).hexdigest()[:8], 16)
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=strategy)
+    def holds(case: schemathesis.Case) -> None:
+        case.call_and_validate(headers={"Authorization": f"Bearer {OPERATOR_KEY}"})
+
+    holds()
