@@ -49,11 +49,11 @@ lint: setup ## style, types and floors
 
 .PHONY: check
 check: build-folder lint ## lint and the fast tests: two minutes
-	$(VENV)/bin/pytest -n 2 -m "not slow and not soak" tests
+	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not slow and not soak" tests
 
 .PHONY: test
 test: build-folder lint ## everything: what CI runs
-	$(VENV)/bin/pytest -n 2 -m "not soak" tests
+	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not soak" tests
 
 .PHONY: test-slow
 test-slow: build-folder setup ## the long runs: state machines with 100,000 steps and more

@@ -23,32 +23,59 @@ from chainwallet.entrypoints.demo.stage import set_stage
 from chainwallet.keys.keccak import keccak
 from chainwallet.market.rates import MidMarket
 
-KILLS = 20
+KILLS_BEFORE, KILLS_AMONG = 5, 15  # while customers are opened and funded, and while payments settle
 PAYMENT_SETTLED = "0x" + keccak(b"PaymentSettled(address,address,bytes32)").hex()
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-class Killer(threading.Thread):
-    """Kills the service at random moments and starts it again, `kills` times."""
+class Progress:
+    """How far the run is: kills are set to moments of it, whatever the speed of the machine."""
 
-    def __init__(self, service: ServiceProcess, *, seed: int, kills: int) -> None:
+    def __init__(self) -> None:
+        self._settled = -1
+        self._moved = threading.Condition()
+        self.last = "nothing done"
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        with self._moved:
+            self.last = f"{what} {done}/{total}"
+            if what == "payments settled":
+                self._settled = done
+            self._moved.notify_all()
+
+    def await_settled(self, count: int) -> None:
+        with self._moved:
+            assert self._moved.wait_for(lambda: self._settled >= count, timeout=120), self.last
+
+
+class Killer(threading.Thread):
+    """Kills the service at random moments and starts it again: first while the stage is set, then among payments."""
+
+    def __init__(self, service: ServiceProcess, progress: Progress, *, seed: int, payments: int) -> None:
         super().__init__(name="killer", daemon=True)
-        self.kills = 0
-        self.error: Exception | None = None
+        self.moments: list[str] = []
+        self.error: BaseException | None = None
         self._service = service
+        self._progress = progress
         self._random = random.Random(seed)
-        self._todo = kills
+        self._payments = payments
 
     def run(self) -> None:
         try:
-            for _ in range(self._todo):
-                time.sleep(self._random.uniform(0.05, 2.0))  # the moment is the experiment, nothing is awaited
-                self._service.kill()
-                self._service.start()
-                self.kills += 1
-        except Exception as error:
+            for _ in range(KILLS_BEFORE):
+                self._kill_after(2.0)
+            for settled in sorted(self._random.sample(range(self._payments - 100), KILLS_AMONG)):
+                self._progress.await_settled(settled)
+                self._kill_after(0.3)
+        except BaseException as error:
             self.error = error
+
+    def _kill_after(self, longest_s: float) -> None:
+        time.sleep(self._random.uniform(0, longest_s))  # the moment is the experiment, nothing is awaited
+        self.moments.append(self._progress.last)
+        self._service.kill()
+        self._service.start()
 
 
 @pytest.fixture
@@ -70,15 +97,17 @@ def test_demo__killed_at_random_moments__every_payment_settles_exactly_once(serv
     xml = committed_payments().read_bytes()
     instructions = read_pain001(xml).instructions
     mids = MidMarket(EcbRates().fixing())
-    killer = Killer(service, seed=seed, kills=KILLS)
+    progress = Progress()
+    killer = Killer(service, progress, seed=seed, payments=len(instructions))
     with Client(service.url, service.operator_key, retries=120) as client:
         codes = [one["code"] for one in client.get("/v1/chain")["currencies"]]
         killer.start()
-        set_stage(client, instructions, mids.mid, codes, _tell)
-        counts = await_file(client, hand_in(client, xml), _tell)
+        set_stage(client, instructions, mids.mid, codes, progress.tell)
+        counts = await_file(client, hand_in(client, xml), progress.tell)
         killer.join(timeout=300)
-        assert killer.error is None
-        assert killer.kills == KILLS, "every kill happened"
+        print("killed at:", "; ".join(killer.moments))
+        assert killer.error is None, killer.error
+        assert len(killer.moments) == KILLS_BEFORE + KILLS_AMONG, "every kill happened"
         assert counts == {"settled": len(instructions)}, "nothing is lost"
         transfers = list(client.items("/v1/transfers", limit=200))
         chain = client.get("/v1/chain")
@@ -90,10 +119,6 @@ def test_demo__killed_at_random_moments__every_payment_settles_exactly_once(serv
             "positions": 0,
             "breaks": [],
         }
-
-
-def _tell(_what: str, _done: int, _total: int) -> None:
-    """Nobody watches."""
 
 
 def _settled_on_chain(rpc_url: str, hub: str) -> list[str]:

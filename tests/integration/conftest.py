@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_abi.abi import encode
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlmodel import col, select
 
 from chainwallet.bootstrap import Services, open_services
 from chainwallet.chain.indexer import ChainEvent
+from chainwallet.chain.outcome import Accepted
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
 from chainwallet.controls.identity.customers import Customer, CustomerDraft, CustomerType, create_customer
 from chainwallet.controls.identity.payees import PayeeRef
@@ -24,11 +26,13 @@ from chainwallet.entrypoints.workers.index import index_step
 from chainwallet.entrypoints.workers.reconcile import Reconciler
 from chainwallet.entrypoints.workers.settle import settle_step
 from chainwallet.entrypoints.workers.submit import submit_step
+from chainwallet.keys.intents import Transaction
+from chainwallet.keys.keccak import keccak
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database
 from chainwallet.kit.money import Money
 from chainwallet.kit.settings import Settings
-from chainwallet.ledger import AccountKey, AccountKind, ensure_accounts, holds_of
+from chainwallet.ledger import AccountKey, AccountKind, EntryDraft, capture_and_post, ensure_accounts, holds_of
 from chainwallet.payments.candidates import TransferRequest
 from chainwallet.payments.deposits import request_deposit
 from chainwallet.payments.endings import cancel_transfer
@@ -38,6 +42,7 @@ from chainwallet.reconciliation.comparison import Comparison, compare, record
 from chainwallet.settlement.makers import MakerQuote, MakerQuoteStatus, QuoteRequest, post_quotes, withdraw_quote
 from chainwallet.settlement.orders import OrderStatus, PlacedOrder
 
+GWEI = 10**9
 OPERATOR_KEY = "cw_" + "k" * 43
 OPERATOR = Principal(OPERATOR_ID, frozenset(), None)
 
@@ -222,6 +227,33 @@ class Bench:
         """The open breaks: subject to kind."""
         rows = self.rows("SELECT subject, kind FROM reconciliation_break WHERE closed_at IS NULL")
         return {subject: kind for subject, kind in rows}
+
+    def on_hub(self, function: str, address: str) -> Callable[[], None]:
+        """A call of the operator's, `freeze` or `unfreeze`: its nonce is taken now, it is sent when called."""
+        services = self.services
+        data = keccak(f"{function}(address)".encode())[:4] + encode(["address"], [address])
+        with self.database.transaction() as session:
+            taken = session.execute(text("UPDATE lane SET next_nonce = next_nonce + 1 RETURNING next_nonce - 1"))
+            nonce = taken.scalar_one()
+        call = Transaction(services.node.chain_id, nonce, services.hub.address, data, 500_000, 100 * GWEI, GWEI)
+        signed = services.operator.sign_transaction(call)
+
+        def send() -> None:
+            assert services.node.send_raw(signed.raw) == Accepted(signed.hash)
+            receipt = services.node.receipt(signed.hash)
+            assert receipt is not None
+            assert receipt.status
+
+        return send
+
+    def correct(self, owner: str, code: str, units: int) -> None:
+        """Book what the chain moved without this database's knowing, as an operator would."""
+        clearing = AccountKey("correction", code, AccountKind.HUB)
+        with self.database.transaction() as session:
+            account = AccountKey(owner, code, AccountKind.CUSTOMER)
+            ids = ensure_accounts(session, [account, clearing])
+            postings = ((ids[account], units), (ids[clearing], -units))
+            capture_and_post(session, [EntryDraft("correction", f"{owner}-{next(self.numbers)}", postings)])
 
     def tidy(self) -> None:
         """Leave nothing behind that the next test could stumble over."""

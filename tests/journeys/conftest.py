@@ -17,7 +17,6 @@ from fastapi.testclient import TestClient
 from chainwallet.bootstrap import Services, open_services
 from chainwallet.entrypoints.rest.app import create_app
 from chainwallet.entrypoints.workers.crew import Crew
-from chainwallet.kit.database import Database
 from chainwallet.kit.settings import Settings
 
 OPERATOR_KEY = "cw_" + "k" * 43
@@ -191,10 +190,9 @@ def refusal(response: httpx.Response, status: int, code: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def world(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world() -> Iterator[World]:
+    # A PostgreSQL of its own: other tests empty theirs, and this one's workers never rest.
     settings = Settings(
-        data_dir=tmp_path_factory.mktemp("world"),
-        database_url=postgres.url,
         chain_url="embedded",
         operator_key=OPERATOR_KEY,
         batch_linger_ms=20,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 from .conftest import World
 
@@ -18,7 +19,7 @@ def test_cancel__before_a_batch_took_it__gives_everything_back(world: World) -> 
         transfer = world.transfer(world.quote("EUR", "CHF", source="123.45"), payer, payee)
         held = world.balance(payer["id"], "EUR")
         assert held == {"available": "76.55", "held": "123.45", "settled": "200.00"}, "the whole source is held"
-        assert float(reserved(world, maker["id"])) > 0, "the maker's quote is reserved"
+        assert Decimal(reserved(world, maker["id"])) > 0, "the maker's quote is reserved"
         assert world.balance(maker["id"], "CHF")["held"] != "0.00", "and the money behind it"
         cancelled = world.post(f"/v1/transfers/{transfer['id']}/cancel", None, status=200)
         assert cancelled["status"] == "cancelled"
@@ -89,7 +90,9 @@ def test_cancel__while_batches_run__either_way_no_money_is_lost(world: World) ->
     balance = world.balance(payer["id"], "EUR")
     assert balance["held"] == "0.00", "nothing stays held"
     assert balance["available"] == f"{300 - 10 * settled}.00", "what was cancelled is back, to the cent"
-    assert world.available(payee["id"], "EUR") == f"{settled * 9.99:.2f}", "what settled is there, to the cent"
+    assert world.available(payee["id"], "EUR") == f"{settled * Decimal('9.99'):.2f}", (
+        "what settled is there, to the cent"
+    )
     assert world.get("/v1/reconciliation")["status"] == "balanced"
 
 

@@ -17,6 +17,7 @@ from chainwallet.market.residual import Residual
 
 _SLACK = 1e-9  # a source that is left over by more than this part of itself found no offer to go through
 _RESCALES_MAX = 4
+_ASKED_AGAIN_MAX = 8  # times that the most is asked for again, to be sure that it can be had
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Solved:
     target_units: int
     fills: Mapping[int, int]  # column: units sold
     prices: Mapping[str, float] = field(default_factory=dict)  # marginal, in source units; empty where not solved for
-    is_all: bool = False  # no larger flow exists
+    is_all: bool = False  # it is less than was asked for, and the most there is
 
 
 class Flow:
@@ -56,24 +57,52 @@ class Flow:
         self._matrix = book_matrix(columns, self._price)
 
     def deliver(self, target_units: int) -> Solved:
-        """The cheapest flow that delivers `target_units`; the largest flow where none delivers that much."""
-        return self._to_target(target_units) or self._largest(target_units)
+        """The cheapest flow that delivers `target_units`; where none does, the most that asking for it delivers."""
+        solved = self._deliver(target_units)
+        for _ in range(_ASKED_AGAIN_MAX):
+            if not 0 < solved.target_units < target_units:
+                break
+            target_units = solved.target_units
+            solved = self._deliver(target_units)
+        return solved
 
     def send(self, source_units: int) -> Solved:
         """The flow that delivers the most for `source_units`.
 
-        Where offers do not take that much: the largest flow at its least cost, with `is_all`.
+        Where offers do not take that much: that of the most they take, with `is_all`.
         """
+        taken_units = source_units
+        solved = self._send(taken_units)
+        for _ in range(_ASKED_AGAIN_MAX):
+            if not solved.is_all or solved.source_units < 1:
+                break
+            taken_units = solved.source_units
+            solved = self._send(taken_units)
+        return replace(solved, source_units=taken_units, is_all=taken_units < source_units)
+
+    def _deliver(self, target_units: int) -> Solved:
+        return self._to_target(target_units) or self._largest(target_units)
+
+    def _send(self, source_units: int) -> Solved:
         vertex, scale = self._vertex_from(source_units)
         if vertex is None or 1.0 - self._spent(vertex) / SIZE > _SLACK:
-            largest = self._largest(self._target_units_max(source_units))
-            cheapest = self._to_target(largest.target_units) if largest.target_units else None
-            solved: Solved | None = replace(cheapest or largest, is_all=True)
+            solved: Solved | None = self._all(source_units)
+            if solved and source_units - solved.source_units > self._rounding(solved):
+                return replace(solved, is_all=True)
         else:
             solved = self._exact(vertex, scale, goal=self._target, net={self._source: source_units}, free=None)
         # a few units short, or a few too dear: where amounts are that small the rounding of each step decides
         is_paid = solved is not None and solved.source_units <= source_units
         return solved if solved is not None and is_paid else self._bisect(source_units)
+
+    def _all(self, source_units: int) -> Solved:
+        """The largest flow at its least cost, where `source_units` are known to be more than it takes, or nearly."""
+        largest = self._largest(self._target_units_max(source_units))
+        cheapest = (self._to_target(largest.target_units) if largest.target_units else None) or largest
+        if source_units - cheapest.source_units > source_units // 64:
+            return cheapest
+        along_paths = self._bisect(source_units)
+        return along_paths if along_paths.source_units > cheapest.source_units else cheapest
 
     def _to_target(self, target_units: int) -> Solved | None:
         scale = self._scale(target_units * float(self._worth[self._target]))
@@ -134,8 +163,8 @@ class Flow:
         return best
 
     def _target_units_max(self, source_units: int) -> int:
-        """What `source_units` would deliver if the best path had room for all of it, and more."""
-        return int(source_units / float(self._worth[self._target])) + 1
+        """More than `source_units` can deliver. Where quotes cross, a later path may be cheaper than the first."""
+        return int(4 * source_units / float(self._worth[self._target])) + 1
 
     def _scale(self, size: float) -> Floats:
         """Scaled units per unit of each currency, so that `size`, in source units, becomes SIZE."""
@@ -183,6 +212,12 @@ class Flow:
         spent_units = net.get(self._source, 0) - residual.surplus_units[self._source]
         delivered_units = residual.surplus_units[self._target] - net.get(self._target, 0)
         return Solved(spent_units, delivered_units, residual.fills(), prices)
+
+    def _rounding(self, solved: Solved) -> int:
+        """What a flow may leave over of its source: a unit of either currency of each fill, and the solver's slack."""
+        columns = self._columns
+        steps = sum(float(self._worth[columns.buy_of[q]] + self._worth[columns.sell_of[q]]) for q in solved.fills)
+        return int(steps + 2 * _SLACK * solved.source_units)
 
     def _spent(self, vertex: Vertex) -> float:
         """What the offers take of the source currency, scaled."""

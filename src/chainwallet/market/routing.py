@@ -109,10 +109,10 @@ class Router:
     def solve_from_source(self, source: str, target: str, source_units: int) -> Route:
         """As route_from_source, always by the programme."""
         solved = Flow(self._columns, self._ladder, source, target).send(source_units)
-        if solved.source_units < source_units and solved.is_all:
-            raise too_little_source(source, target, most_units=solved.source_units)
         if solved.target_units < 1:
             raise too_small(source, target)
+        if solved.is_all:
+            raise too_little_source(source, target, most_units=solved.source_units)
         legs = in_order(solved.fills, self._columns, source)
         return Route(source, target, source_units, solved.target_units, legs, solved.prices)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -92,7 +93,9 @@ class Acceptance:
         self._fund(session, [c for c in candidates if c.waits and isinstance(c.decision, Allow)])
         hold(session, [c for c in candidates if c.waits and not isinstance(c.decision, Deny)])
         self._place(session, [c for c in candidates if c.waits and isinstance(c.decision, Allow)])
-        _record(session, [c for c in candidates if c.waits])
+        recorded = [c for c in candidates if c.waits]
+        _record(session, recorded)
+        self._note(recorded)
         release(session, [c.claim() for c in keyed if c.follows is None and isinstance(c.outcome, Refusal)])
         return [_outcome(c, keyed) for c in candidates]
 
@@ -151,12 +154,25 @@ class Acceptance:
 
     def _decide(self, candidates: Sequence[Candidate]) -> None:
         now_s = time.monotonic()
+        counts: Counter[str] = Counter()
+        values: Counter[str] = Counter()
         for c in candidates:
-            count, recent_value_eur_units = self._recent.figures(c.payer.id, at_s=now_s)
-            context = self._context(c, recent_count=count, recent_value_eur_units=recent_value_eur_units)
-            c.decision = self._rules.decide(context)
-            if not isinstance(c.decision, Deny):
-                self._recent.note(c.payer.id, value_eur_units=context.value_eur_units, at_s=now_s)
+            count, value_eur_units = self._recent.figures(c.payer.id, at_s=now_s)
+            context = self._context(
+                c,
+                recent_count=count + counts[c.payer.id],
+                recent_value_eur_units=value_eur_units + values[c.payer.id],
+            )
+            c.decision, c.value_eur_units = self._rules.decide(context), context.value_eur_units
+            counts[c.payer.id] += 1
+            values[c.payer.id] += context.value_eur_units
+
+    def _note(self, candidates: Sequence[Candidate]) -> None:
+        """Count what was accepted towards its payer's recent payments; what was refused after all counts nothing."""
+        now_s = time.monotonic()
+        for c in candidates:
+            if isinstance(c.outcome, Accepted) and not isinstance(c.decision, Deny):
+                self._recent.note(c.payer.id, value_eur_units=c.value_eur_units, at_s=now_s)
 
     def _context(self, c: Candidate, *, recent_count: int, recent_value_eur_units: int) -> PaymentContext:
         source = Money(c.quote.source_currency, int(c.quote.source_units))
@@ -172,17 +188,10 @@ class Acceptance:
 
     def _fund(self, session: Session, candidates: Sequence[Candidate]) -> None:
         """Reserve the makers' quotes that price each payment, or others that do it for the same amounts."""
-        offers = lock_quotes(session, [leg["quote_id"] for c in candidates for leg in c.legs])
-        now = utc_now()
-        free = {
-            key: int(q.sell_units) - int(q.reserved_units) - int(q.filled_units)
-            if q.status == MakerQuoteStatus.OPEN and q.expires_at > now + timedelta(seconds=OUTLIVES_S / 2)
-            else 0
-            for key, q in offers.items()
-        }
+        free = _lock_free_units(session, [leg for c in candidates for leg in c.legs])
         taken: Counter[str] = Counter()
         for c in candidates:
-            if any(free.get(leg["quote_id"], 0) - taken[leg["quote_id"]] < int(leg["sold_units"]) for leg in c.legs):
+            if not _is_covered(c.legs, free, taken):
                 self._fund_elsewhere(session, c, taken)
             if c.waits:
                 taken.update({leg["quote_id"]: int(leg["sold_units"]) for leg in c.legs})
@@ -204,8 +213,10 @@ class Acceptance:
             c.outcome = refuse(
                 QuoteLiquidityGone("The makers behind this quote are taken; nothing was moved. Ask for a new quote.")
             )
-        else:
-            c.legs = [leg_row(leg) for leg in route.legs]
+            return
+        c.legs = [leg_row(leg) for leg in route.legs]
+        if not _is_covered(c.legs, _lock_free_units(session, c.legs), taken):
+            c.outcome = refuse(QuoteLiquidityGone("The makers were taken in this moment; try again."))
 
     def _place(self, session: Session, candidates: Sequence[Candidate]) -> None:
         """Sign each order with its payer's key and place it."""
@@ -258,6 +269,22 @@ class Acceptance:
             deadline=unix_seconds(c.quote.expires_at) + self._settle_margin_s,
             memo=memo_of(details),
         )
+
+
+def _lock_free_units(session: Session, legs: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Lock the makers' quotes behind the legs; what is still free of each, in units of what it sells."""
+    lasting = utc_now() + timedelta(seconds=OUTLIVES_S / 2)
+    return {
+        key: int(q.sell_units) - int(q.reserved_units) - int(q.filled_units)
+        if q.status == MakerQuoteStatus.OPEN and q.expires_at > lasting
+        else 0
+        for key, q in lock_quotes(session, [leg["quote_id"] for leg in legs]).items()
+    }
+
+
+def _is_covered(legs: Sequence[dict[str, Any]], free_units: Mapping[str, int], taken: Counter[str]) -> bool:
+    """Whether the makers' quotes have room for these legs beyond what the group took before."""
+    return all(free_units.get(leg["quote_id"], 0) - taken[leg["quote_id"]] >= int(leg["sold_units"]) for leg in legs)
 
 
 def _outcome(c: Candidate, keyed: Sequence[Candidate]) -> Accepted | Exception:

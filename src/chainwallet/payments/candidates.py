@@ -74,6 +74,7 @@ class Candidate:
     payee: Party | None = None
     payee_address: str = ""
     decision: Decision = field(default_factory=Allow)
+    value_eur_units: int = 0
     legs: list[dict[str, Any]] = field(default_factory=list)
     nonce: int | None = None
 

@@ -210,13 +210,15 @@ def supersede(session: Session, loser_id: int) -> None:
 def reopen_from(session: Session, block_number: int) -> None:
     """Transactions mined at or after this block are open again: a fork undid it, and their bytes go out again.
 
-    What a reverted one was for has gone on without it, so it must not succeed now: a filler takes its nonce.
+    So do those of every transaction that is under way, at once: the fork may have undone them before anyone saw
+    them mined. What a reverted one was for has gone on without it, so it must not succeed now: a filler takes its
+    nonce.
     """
     session.connection().exec_driver_sql(
         """UPDATE chain_tx SET sent_at = to_timestamp(0), block_number = NULL, gas_used = NULL,
                kind = CASE WHEN status = 'reverted' THEN 'filler' ELSE kind END,
                status = CASE WHEN status = 'reverted' THEN 'signed' ELSE 'sent' END
-           WHERE block_number >= %(block)s AND status IN ('confirmed', 'reverted')""",
+           WHERE block_number >= %(block)s AND status IN ('confirmed', 'reverted') OR status = 'sent'""",
         {"block": block_number},
     )
 

@@ -171,6 +171,14 @@ def test_settle__nonce_not_above_the_last_one__refused(world: World, payer: str,
     assert refused == Refusal("OrderNonceStale", (0, payer, EUR, 5, nonce))
 
 
+def test_settle__nonce_of_64_bits__is_kept_and_compared_whole(world: World, payer: str) -> None:
+    world.settle(world.batch([order_of(payer, nonce=2**64 - 2**33)]))
+    assert world.nonce(payer, EUR) == 2**64 - 2**33
+    refused = world.settle_refused(world.batch([order_of(payer, nonce=2**33)], batch_id=2))
+    assert refused == Refusal("OrderNonceStale", (0, payer, EUR, 2**64 - 2**33, 2**33))
+    world.settle(world.batch([order_of(payer, nonce=2**64 - 1)], batch_id=2))
+
+
 def test_settle__first_nonce_zero__refused(world: World, payer: str) -> None:
     refused = world.settle_refused(world.batch([order_of(payer, nonce=0)]))
     assert refused == Refusal("OrderNonceStale", (0, payer, EUR, 0, 0))

@@ -130,7 +130,9 @@ CHANGES: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value"), CHANGES)
+@pytest.mark.parametrize(
+    ("path", "value"), CHANGES, ids=[f"{number}-{path}" for number, (path, _) in enumerate(CHANGES)]
+)
 def test_open_keystore__changed_member__refused(path: str, value: Any) -> None:
     with pytest.raises(KeystoreRefused):
         open_keystore(changed(path, value), PASSWORD)

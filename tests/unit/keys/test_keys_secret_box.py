@@ -17,7 +17,9 @@ def test_unseal__what_was_sealed__is_the_secret() -> None:
     assert repr(SecretBox(KEK)) == "<SecretBox>"
 
 
-@pytest.mark.parametrize(("kek", "sealed", "associated"), [(KEK, SEALED, "whk_2"), (b"\x02" * 32, SEALED, "whk_1")])
+@pytest.mark.parametrize(
+    ("kek", "sealed", "associated"), [(KEK, SEALED, "whk_2"), (b"\x02" * 32, SEALED, "whk_1")], ids=["row", "kek"]
+)
 def test_unseal__another_row_or_kek__refused(kek: bytes, sealed: bytes, associated: str) -> None:
     with pytest.raises(InvalidTag):
         SecretBox(kek).unseal(sealed, associated)

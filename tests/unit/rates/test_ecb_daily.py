@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,7 +53,8 @@ class Bank:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(bank.body)))
                 self.end_headers()
-                self.wfile.write(bank.body)
+                with suppress(ConnectionError):  # the client may have hung up
+                    self.wfile.write(bank.body)
 
             def log_message(self, *_: object) -> None:
                 pass

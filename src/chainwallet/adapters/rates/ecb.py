@@ -98,7 +98,9 @@ class _Lines:
         self._archive = zipfile.ZipFile(path)
 
     def __enter__(self) -> Iterator[str]:
-        self._text = io.TextIOWrapper(self._archive.open(self._archive.namelist()[0]), encoding="ascii", newline="")
+        self._text = io.TextIOWrapper(
+            self._archive.open(self._archive.namelist()[0]), encoding="utf-8", errors="replace", newline=""
+        )
         return self._text
 
     def __exit__(self, *_: object) -> None:
@@ -121,7 +123,7 @@ def _fixings(lines: Iterator[str]) -> Iterator[Fixing]:
 
 
 def _fixing(header: list[str], row: list[str]) -> Fixing:
-    quoted = zip(header[1:], row[1:], strict=True)
+    quoted = zip(header[1:], row[1:], strict=False)
     return _checked(row[0], {code.strip(): rate for code, rate in quoted if rate.strip() not in ("", "N/A")})
 
 

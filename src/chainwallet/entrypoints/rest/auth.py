@@ -12,7 +12,7 @@ from fastapi.security.base import SecurityBase
 from starlette.concurrency import run_in_threadpool
 
 from chainwallet.controls.identity.api_keys import Scope
-from chainwallet.controls.identity.authenticator import AuthKeyInvalid, AuthKeyMissing, Principal
+from chainwallet.controls.identity.authenticator import AuthKeyInvalid, AuthKeyMissing, AuthScopeMissing, Principal
 from chainwallet.entrypoints.rest.limits import FailedLogins
 from chainwallet.entrypoints.rest.problems import (
     IDEMPOTENCY_HEADER,
@@ -50,6 +50,12 @@ def require(scope: Scope) -> Bearer:
     Use as `principal: Annotated[Principal, Depends(require(Scope.QUOTES))]`.
     """
     return Bearer(scope)
+
+
+def demand_operator(principal: Principal) -> None:
+    """AuthScopeMissing for a key that is bound to a customer: what is asked for holds everybody's payments."""
+    if principal.customer_id is not None:
+        raise AuthScopeMissing("This holds many customers' payments; only an operator's key may read it.")
 
 
 async def authenticate(request: Request) -> Principal:

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from chainwallet.bootstrap import Services
 from chainwallet.controls.identity.api_keys import Scope
-from chainwallet.controls.identity.authenticator import AuthScopeMissing, Principal
-from chainwallet.entrypoints.rest.auth import require
+from chainwallet.controls.identity.authenticator import Principal
+from chainwallet.entrypoints.rest.auth import demand_operator, require
 from chainwallet.entrypoints.rest.models import AmountOut, amount_json, timestamp
 from chainwallet.entrypoints.rest.pagination import Paged
 from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_responses
@@ -74,7 +74,7 @@ class BatchPage(BaseModel):
     responses=problem_responses(CursorInvalid),
 )
 def get_batches(request: Request, principal: Operator, page: Paged) -> Response:
-    _demand_operator(principal)
+    demand_operator(principal)
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
         rows = list_batches(session, before=page.after_number, limit=page.fetch)
@@ -88,17 +88,11 @@ def get_batches(request: Request, principal: Operator, page: Paged) -> Response:
     responses=problem_responses(BatchUnknown),
 )
 def get_batch(batch_id: BatchId, request: Request, principal: Operator) -> Response:
-    _demand_operator(principal)
+    demand_operator(principal)
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
         batch, fills, transfers, tx = find_batch(session, batch_id)
     return json_response({**show(batch, tx), "transfers": transfers, "fills": [_fill(fill) for fill in fills]})
-
-
-def _demand_operator(principal: Principal) -> None:
-    """A batch holds everyone's payments: only the operator may look into it."""
-    if principal.customer_id is not None:
-        raise AuthScopeMissing("Batches hold many customers' payments; only an operator's key may read them.")
 
 
 def show(batch: Batch, tx: ChainTx | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from chainwallet.bootstrap import Services
 from chainwallet.controls.identity.api_keys import Scope
 from chainwallet.controls.identity.authenticator import Principal
-from chainwallet.entrypoints.rest.auth import require
+from chainwallet.entrypoints.rest.auth import demand_operator, require
 from chainwallet.entrypoints.rest.models import timestamp
 from chainwallet.entrypoints.rest.problems import problem_responses
 from chainwallet.entrypoints.rest.responses import json_response
@@ -82,7 +82,9 @@ def get_chain(request: Request, _: Reader) -> Response:
     summary="Compare the books with the chain, now",
     responses=problem_responses(BooksKeepMoving),
 )
-def get_reconciliation(request: Request, _: Reader) -> Response:
+def get_reconciliation(request: Request, principal: Reader) -> Response:
+    """For operators: differences name everybody's accounts."""
+    demand_operator(principal)
     services = cast(Services, request.app.state.services)
     comparison = compare(services.database, services.node, services.hub, services.deployment.tokens)
     with services.database.transaction() as session:

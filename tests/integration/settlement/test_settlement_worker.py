@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
 
-from chainwallet.chain.contracts.artifacts import artifact
-from chainwallet.chain.outcome import Accepted
 from chainwallet.entrypoints.workers import settle as settle_worker
-from chainwallet.keys.intents import Transaction
 from chainwallet.ledger import verify
 from chainwallet.settlement.makers import MakerQuoteStatus
 
@@ -40,7 +36,7 @@ def test_frozen_payer__fails_by_name_while_the_rest_settles(bench: Bench) -> Non
     payer, other, payee = bench.funded(EUR="100.00"), bench.funded(EUR="100.00"), bench.customer()
     refused = bench.send(payer, payee, "EUR", "EUR", "10.00")
     fine = bench.send(other, payee, "EUR", "EUR", "30.00")
-    _freeze(bench, payer.address)
+    bench.on_hub("freeze", payer.address)()
     bench.run()
     assert bench.statuses(refused, fine) == ["failed", "settled"]
     assert "OrderPayerFrozen" in (bench.transfer(refused).failure_detail or "")
@@ -53,7 +49,7 @@ def test_frozen_maker__its_quote_is_never_filled_again_and_others_fund_the_payme
     bench.fund(other, USD="1000.00")
     payer, payee = bench.funded(EUR="200.00"), bench.customer()
     first = bench.send(payer, payee, "EUR", "USD", "100.00")
-    _freeze(bench, maker.address)
+    bench.on_hub("freeze", maker.address)()
     bench.run()
     assert bench.statuses(first) == ["accepted"], "nobody else sells USD: it waits"
     assert bench.maker_quotes()[offer.id].status == MakerQuoteStatus.REFUSED
@@ -78,7 +74,7 @@ def test_overdue__fails_and_releases_everything(bench: Bench) -> None:
     assert int(bench.maker_quotes()[offer.id].reserved_units) == 0
     assert bench.units(payer.id, "EUR") == (100_000_000, 0)
     assert bench.units(maker.id, "USD") == (1_000_000_000, 0)
-    assert bench.rows("SELECT type FROM outbox_event WHERE subject = :id ORDER BY id", id=transfer_id)[-1] == (
+    assert bench.rows("SELECT type FROM outbox_event WHERE subject_id = :id ORDER BY seq", id=transfer_id)[-1] == (
         "transfer.failed",
     )
 
@@ -88,9 +84,10 @@ def test_reverted_on_chain__everything_goes_back_and_the_next_batch_settles(benc
     maker, (offer,) = bench.maker(("USD", "1000.00", "EUR", "900.00"))
     payer, payee = bench.funded(EUR="100.00"), bench.customer()
     transfer_id = bench.send(payer, payee, "EUR", "USD", "100.00")
+    freeze = bench.on_hub("freeze", payer.address)
     assert bench.settle()
     assert bench.statuses(transfer_id) == ["submitted"]
-    snapshot = _frozen_hub(bench)
+    freeze()  # mined before the batch, whose nonce is the next one
     bench.submit()
     bench.index()
     bench.submit()
@@ -99,18 +96,22 @@ def test_reverted_on_chain__everything_goes_back_and_the_next_batch_settles(benc
     assert int(bench.maker_quotes()[offer.id].filled_units) == 0
     assert bench.units(maker.id, "USD") == (1_000_000_000, 0)
     assert bench.holds(transfer_id) == {transfer_id: "open"}
-    _thaw_hub(bench, snapshot)
+    bench.on_hub("unfreeze", payer.address)()
     bench.run()
     assert bench.statuses(transfer_id) == ["settled"]
     assert len(bench.events_of(transfer_id)) == 1
 
 
-def test_hub_that_refuses_everything__raises_and_leaves_the_orders(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_that_refuses_everything__raises_and_leaves_the_orders(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An error that names neither order nor quote is nobody's fault: the step fails, loudly, and is tried again."""
     payer, payee = bench.funded(EUR="100.00"), bench.customer()
+    settled = bench.send(payer, payee, "EUR", "EUR", "10.00")
+    bench.run()
+    used = bench.order(settled).batch_id
     transfer_id = bench.send(payer, payee, "EUR", "EUR", "10.00")
-    monkeypatch.setattr(settle_worker, "next_batch_id", lambda _session: 1)
-    bench.rows("SELECT 1")
+    monkeypatch.setattr(settle_worker, "next_batch_id", lambda _session: used)
     with pytest.raises(Exception, match="BatchAlreadySettled"):
         bench.settle()
     monkeypatch.undo()
@@ -119,34 +120,3 @@ def test_hub_that_refuses_everything__raises_and_leaves_the_orders(bench: Bench,
     assert bench.statuses(transfer_id) == ["settled"]
     with bench.database.transaction() as session:
         assert verify(session, is_idle=True) == []
-
-
-def _freeze(bench: Bench, address: str) -> None:
-    """Freeze an account on the hub, by the operator's own lane."""
-    _operator_calls(bench, "freeze", address)
-
-
-def _operator_calls(bench: Bench, function: str, address: str) -> None:
-    from eth_abi.abi import encode
-
-    from chainwallet.keys.keccak import keccak
-
-    services = bench.services
-    data = keccak(f"{function}(address)".encode())[:4] + encode(["address"], [address])
-    with bench.database.transaction() as session:
-        nonce = session.execute(text("UPDATE lane SET next_nonce = next_nonce + 1 RETURNING next_nonce")).scalar_one() - 1
-    fields = Transaction(services.node.chain_id, nonce, services.hub.address, data, 500_000, 100 * 10**9, 10**9)
-    signed = services.operator.sign_transaction(fields)
-    assert services.node.send_raw(signed.raw) == Accepted(signed.hash)
-    receipt = services.node.receipt(signed.hash)
-    assert receipt is not None
-    assert receipt.status
-    assert artifact  # the hub's artifact is what knows the function
-
-
-def _frozen_hub(bench: Bench) -> str:
-    raise NotImplementedError(bench)
-
-
-def _thaw_hub(bench: Bench, snapshot: str) -> None:
-    raise NotImplementedError(bench, snapshot)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from chainwallet.controls.identity.customers import CustomerType
 from chainwallet.ledger import AccountKey, AccountKind, HoldPart, HoldRequest, ensure_accounts, place_holds
@@ -88,7 +90,10 @@ def test_commit__moves_orders_reservations_and_holds_together(bench: Bench, exac
     assert tx.status == "signed"
     bench.run()
     assert bench.statuses(transfer_id) == ["settled"]
-    assert bench.holds(f"batch:{tx.reference}", transfer_id) == {f"batch:{tx.reference}": "captured", transfer_id: "captured"}
+    assert bench.holds(f"batch:{tx.reference}", transfer_id) == {
+        f"batch:{tx.reference}": "captured",
+        transfer_id: "captured",
+    }
 
 
 def test_cancelled_between_draft_and_commit__stale_and_nothing_changed(bench: Bench) -> None:
@@ -179,9 +184,9 @@ def test_withdrawn_quote__still_fills_what_was_reserved_of_it(bench: Bench) -> N
 
 def test_opposite_payments__net_without_any_fill(bench: Bench, exact: Exact) -> None:
     bench.maker(("USD", "1000.00", "EUR", "900.00"), ("EUR", "1000.00", "USD", "1200.00"))
-    alice, bob = bench.funded(EUR="90.00"), bench.funded(USD="110.00")
-    there = bench.pay(alice, bob, bench.quote("EUR", "USD", send="90.00"))
-    back = bench.pay(bob, alice, bench.quote("USD", "EUR", send="110.00"))
+    alice, bob = bench.funded(EUR="100.00"), bench.funded(USD="120.00")
+    there = bench.pay(alice, bob, bench.quote("EUR", "USD", send="100.00"))
+    back = bench.pay(bob, alice, bench.quote("USD", "EUR", send="120.00"))
     treasury = {code: bench.units("treasury", code, AccountKind.TREASURY)[0] for code in ("EUR", "USD")}
     orders = [bench.order(there), bench.order(back)]
     assert draft(bench).clearing.fills == (), "what one brings the other takes"
@@ -254,3 +259,58 @@ def test_unknown_batch__is_said_by_name(bench: Bench) -> None:
         assert not settle_batch(session, 10**12)
         with pytest.raises(BatchUnknown):
             find_batch(session, 10**12)
+
+
+def test_one_draft__committed_twice__is_one_batch(bench: Bench) -> None:
+    """As when two processes believe that they lead: the orders are in one live batch."""
+    payer, payee = bench.funded(EUR="100.00"), bench.customer()
+    transfer_id = bench.send(payer, payee, "EUR", "EUR", "10.00")
+    one, other = draft(bench), draft(bench)
+    commit(bench, one)
+    before = bench.state()
+    with pytest.raises(BatchStale):
+        commit(bench, other)
+    assert bench.state() == before
+    bench.run()
+    assert bench.statuses(transfer_id) == ["settled"]
+
+
+def test_quote__never_promised_beyond_what_was_signed(bench: Bench) -> None:
+    """The database's own guard, should everything before it be wrong."""
+    _, (offer,) = bench.maker(("USD", "10.00", "EUR", "9.00"))
+    for reserve, fill in ((10_000_001, 0), (0, 10_000_001), (5_000_000, 5_000_001), (-1, 0), (0, -1)):
+        with pytest.raises(IntegrityError), bench.database.transaction() as session:
+            use_quotes(session, reserve={offer.id: reserve}, fill={offer.id: fill})
+    quote = bench.maker_quotes()[offer.id]
+    assert (int(quote.reserved_units), int(quote.filled_units)) == (0, 0)
+
+
+def test_committing_and_accepting_at_once__never_deadlock(bench: Bench) -> None:
+    """One order of locks: batches take their makers' accounts together, as acceptance does."""
+    makers = [bench.maker(("USD", "1000.00", "EUR", f"9{n}0.00"), ("JPY", "100000", "EUR", "600.00")) for n in range(3)]
+    assert makers
+    payer, payee = bench.funded(EUR="500.00"), bench.customer()
+    errors: list[BaseException] = []
+
+    def accept() -> None:
+        for number in range(15):
+            bench.send(payer, payee, "EUR", ("USD", "JPY")[number % 2], "5.00")
+
+    def settle() -> None:
+        for _ in range(15):
+            bench.settle()
+
+    def watched(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=watched, args=(work,)) for work in (accept, settle)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    bench.run()
+    assert set(bench.rows("SELECT status FROM transfer WHERE payer_id = :id", id=payer.id)) == {("settled",)}
