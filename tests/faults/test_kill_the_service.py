@@ -99,7 +99,7 @@ def test_demo__killed_at_random_moments__every_payment_settles_exactly_once(serv
     mids = MidMarket(EcbRates().fixing())
     progress = Progress()
     killer = Killer(service, progress, seed=seed, payments=len(instructions))
-    with Client(service.url, service.operator_key, retries=120) as client:
+    with Client(service.url, service.operator_key, retries=600) as client:
         codes = [one["code"] for one in client.get("/v1/chain")["currencies"]]
         killer.start()
         set_stage(client, instructions, mids.mid, codes, progress.tell)

@@ -255,6 +255,19 @@ class Bench:
             postings = ((ids[account], units), (ids[clearing], -units))
             capture_and_post(session, [EntryDraft("correction", f"{owner}-{next(self.numbers)}", postings)])
 
+    @contextmanager
+    def tampered_books(self, owner: str, code: str, units: int) -> Iterator[None]:
+        """A balance that somebody changed by hand, past every guard; put right again afterwards."""
+        for more in (units, -units):
+            with self.database.transaction() as session:
+                session.execute(text("SET LOCAL session_replication_role = replica"))
+                change = (
+                    "UPDATE account SET posted_units = posted_units + :more WHERE owner_id = :id AND currency = :code"
+                )
+                session.execute(text(change), {"more": more, "id": owner, "code": code})
+            if more == units:
+                yield
+
     def tidy(self) -> None:
         """Leave nothing behind that the next test could stumble over."""
         with self.database.transaction() as session:

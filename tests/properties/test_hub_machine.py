@@ -103,7 +103,7 @@ def test_hub__seeded_steps__agrees_with_its_model() -> None:
     assert machine.outcomes["settled"] > STEPS // 5, "too few batches settle for the run to mean much"
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(1_800)
 def test_hub__100_000_seeded_steps__agrees_with_its_model() -> None:
     machine = run_seeded(100_000)

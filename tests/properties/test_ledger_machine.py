@@ -222,7 +222,7 @@ def test_machine__agrees_with_the_model(ledger_postgres: Database) -> None:
     _run_machine(ledger_postgres, examples=8, steps=20)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_machine__agrees_with_the_model__at_length(ledger_postgres: Database) -> None:
     _run_machine(ledger_postgres, examples=60, steps=50)
 
@@ -307,7 +307,7 @@ class RandomRun:
         return 7
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_random_run__agrees_with_the_model(ledger_postgres: Database) -> None:
     steps = int(os.environ.get("CHAINWALLET_LEDGER_STEPS", "100000"))

@@ -68,7 +68,7 @@ def test_clearing__of_markets_made_to_break_it__holds_in_integers() -> None:
         _check(seed)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_clearing__of_many_markets_made_to_break_it__holds_in_integers() -> None:
     for seed in range(1_025, 1_500):
         _check(seed)
@@ -80,7 +80,7 @@ def test_routes__of_markets_made_to_break_them__hold_in_integers() -> None:
         _check_routes(seed)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_routes__of_many_markets_made_to_break_them__hold_in_integers() -> None:
     for seed in range(2_020, 2_300):
         _check_routes(seed)

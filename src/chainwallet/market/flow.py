@@ -93,7 +93,7 @@ class Flow:
             solved = self._exact(vertex, scale, goal=self._target, net={self._source: source_units}, free=None)
         # a few units short, or a few too dear: where amounts are that small the rounding of each step decides
         is_paid = solved is not None and solved.source_units <= source_units
-        return solved if solved is not None and is_paid else self._bisect(source_units)
+        return solved if solved is not None and is_paid else self._spend_along_paths(source_units)
 
     def _all(self, source_units: int) -> Solved:
         """The largest flow at its least cost, where `source_units` are known to be more than it takes, or nearly."""
@@ -101,7 +101,7 @@ class Flow:
         cheapest = (self._to_target(largest.target_units) if largest.target_units else None) or largest
         if source_units - cheapest.source_units > source_units // 64:
             return cheapest
-        along_paths = self._bisect(source_units)
+        along_paths = self._spend_along_paths(source_units)
         return along_paths if along_paths.source_units > cheapest.source_units else cheapest
 
     def _to_target(self, target_units: int) -> Solved | None:
@@ -149,18 +149,12 @@ class Flow:
         residual.cover(self._target, self._source, on_credit=True)
         return self._state(residual, {self._target: -target_units}, {})
 
-    def _bisect(self, source_units: int) -> Solved:
-        """The most that `source_units` deliver along the best paths: for sizes of a few units, where rounding rules."""
-        low, high = 0, self._target_units_max(source_units)
-        best = self._along_paths(0)
-        while low < high:
-            middle = (low + high + 1) // 2
-            tried = self._along_paths(middle)
-            if tried.target_units == middle and tried.source_units <= source_units:
-                low, best = middle, tried
-            else:
-                high = middle - 1
-        return best
+    def _spend_along_paths(self, source_units: int) -> Solved:
+        """What `source_units` buy along the best paths, one after another, without a solver."""
+        residual = Residual(self._columns)
+        residual.surplus_units[self._source] += source_units
+        residual.spend(self._source, self._target)
+        return self._state(residual, {self._source: source_units}, {})
 
     def _target_units_max(self, source_units: int) -> int:
         """More than `source_units` can deliver. Where quotes cross, a later path may be cheaper than the first."""

@@ -71,6 +71,20 @@ class Residual:
             self._push(path, min(lack, carried))
         return self.surplus_units[node] >= 0 and (on_credit or self.surplus_units[funding] >= 0)
 
+    def spend(self, funding: int, node: int) -> None:
+        """Buy as much of `node` as `funding` has left over pays for, along the best paths that have room."""
+        for _ in range(_PUSHES_MAX):
+            found = self._path(funding, node)
+            if found is None:
+                return
+            path, units = found
+            paid = self.surplus_units[funding]
+            for column in path:
+                paid = self.columns.offers[column].sold_down(paid)
+            if min(paid, units) <= 0:
+                return
+            self._push(path, min(paid, units))
+
     def begin(self) -> None:
         """From here on, `rollback` returns to this state."""
         self._journal, self._skipped = [], []

@@ -174,6 +174,16 @@ def open_transactions(session: Session, sender: str) -> list[ChainTx]:
     return list(session.exec(statement))
 
 
+def has_open(session: Session, sender: str, *, created_before: datetime) -> bool:
+    """Whether a transaction that is this old is not final yet."""
+    row = session.connection().exec_driver_sql(
+        """SELECT 1 FROM chain_tx WHERE sender = %(sender)s AND status IN ('signed', 'sent')
+           AND created_at < %(before)s LIMIT 1""",
+        {"sender": sender, "before": created_before},
+    )
+    return row.first() is not None
+
+
 def replaced_versions(session: Session, sender: str, nonces: Sequence[int]) -> dict[int, list[ChainTx]]:
     """The transactions that were replaced under these nonces, newest first: any of them may still be mined."""
     statement = (

@@ -70,7 +70,7 @@ def test_statements__do_not_grow_with_the_batch(database: Database, funded: Fund
     assert counts == {"find": 1, "place": 4, "renew": 3, "post": 7, "post again": 3, "release": 2, "nothing": 0}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_throughput__of_one_connection(database: Database) -> None:
     """Floors are a fifth of what two quiet cores do (9,000 holds and 5,000 captured payments a second)."""
     customers, batches, size, batch_max = 1_000, 60, 64, 250

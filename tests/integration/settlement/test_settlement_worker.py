@@ -120,3 +120,31 @@ def test_hub_that_refuses_everything__raises_and_leaves_the_orders(
     assert bench.statuses(transfer_id) == ["settled"]
     with bench.database.transaction() as session:
         assert verify(session, is_idle=True) == []
+
+
+def test_money_that_a_fork_took_back__is_waited_for(bench: Bench) -> None:
+    """The payer's deposit was final and is no longer on chain: it comes again, and the payment with it."""
+    payer, payee = bench.customer(), bench.customer()
+    snapshot = bench.services.node.request("evm_snapshot", [])
+    bench.fund(payer, EUR="10.00")
+    transfer_id = bench.send(payer, payee, "EUR", "EUR", "10.00")
+    bench.services.node.request("evm_revert", [snapshot])
+    bench.services.node.request("evm_mine", [])
+    assert not bench.settle(), "the fork is not even followed yet"
+    assert bench.statuses(transfer_id) == ["accepted"]
+    bench.index()
+    assert not bench.settle(), "the deposit is being sent again"
+    assert bench.statuses(transfer_id) == ["accepted"]
+    bench.run()
+    assert bench.statuses(transfer_id) == ["settled"]
+
+
+def test_money_that_is_gone_for_good__fails_by_name(bench: Bench) -> None:
+    """The payer's wallet signed elsewhere: the books have more than the chain, and nothing is under way."""
+    payer, other, payee = bench.funded(EUR="10.00"), bench.funded(EUR="10.00"), bench.customer()
+    with bench.tampered_books(payer.id, "EUR", 5_000_000):
+        short = bench.send(payer, payee, "EUR", "EUR", "15.00")
+        fine = bench.send(other, payee, "EUR", "EUR", "10.00")
+        bench.run()
+        assert bench.statuses(short, fine) == ["failed", "settled"]
+        assert "OrderFundsShort" in (bench.transfer(short).failure_detail or "")

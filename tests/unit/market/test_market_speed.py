@@ -13,7 +13,7 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.market.clearing import clear
 from chainwallet.market.routing import Router
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.soak
 
 
 def _median_us(action: Callable[[], object], times: int) -> float:

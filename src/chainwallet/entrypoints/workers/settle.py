@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import structlog
 
 from chainwallet.bootstrap import Services
 from chainwallet.chain.errors import CallReverted
 from chainwallet.chain.fees import suggest
+from chainwallet.chain.indexer import followed_tip
 from chainwallet.payments.deposits import submit_deposits
 from chainwallet.payments.endings import end_transfers, fail_expired
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import BatchStale, Draft, commit_batch, draft_batch, next_batch_id
-from chainwallet.settlement.lanes import Fees
+from chainwallet.settlement.lanes import Fees, has_open
 from chainwallet.settlement.makers import refuse_quote
 from chainwallet.settlement.orders import waiting
 
 _log = structlog.get_logger(__name__)
 
 ATTEMPTS = 8
+SHORT = ("OrderFundsShort", "FillFundsShort")
 
 
 def settle_step(services: Services) -> bool:
@@ -65,6 +69,8 @@ def _batch(services: Services) -> bool:
         try:
             services.node.call(services.hub.address, data, sender=services.operator.address)
         except CallReverted as reverted:
+            if reverted.name in SHORT and _is_chain_behind(services, _placed_at(draft, reverted)):
+                return False  # the money is on its way back: the draft is simulated again when it is there
             _remove_culprit(services, draft, reverted)
             continue
         try:
@@ -93,6 +99,22 @@ def _commit(services: Services, draft: Draft, batch_id: int, data: bytes) -> Non
         )
         advance(session, [order.id for order in draft.orders], TransferStatus.SUBMITTED)
     _log.info("batch_committed", batch=batch_id, payments=len(draft.orders), fills=len(draft.clearing.fills))
+
+
+def _placed_at(draft: Draft, reverted: CallReverted) -> datetime:
+    order = draft.orders[reverted.args_by_name.get("order", 0)]
+    return order.placed_at
+
+
+def _is_chain_behind(services: Services, moment: datetime) -> bool:
+    """Whether the chain lacks what the books had booked by then: a fork undid it, and it is being sent again."""
+    with services.database.transaction() as session:
+        tip = followed_tip(session)
+        under_way = has_open(session, services.operator.address, created_before=moment)
+    if under_way or tip is None:
+        return True
+    block = services.node.block(tip.number)
+    return block is None or block.hash != tip.hash  # a fork that is not followed yet
 
 
 def _remove_culprit(services: Services, draft: Draft, reverted: CallReverted) -> None:
