@@ -102,8 +102,8 @@ def _commit(services: Services, draft: Draft, batch_id: int, data: bytes) -> Non
 
 
 def _placed_at(draft: Draft, reverted: CallReverted) -> datetime:
-    order = draft.orders[reverted.args_by_name.get("order", 0)]
-    return order.placed_at
+    placed_at: datetime = draft.orders[reverted.args_by_name.get("order", 0)].placed_at
+    return placed_at
 
 
 def _is_chain_behind(services: Services, moment: datetime) -> bool:
