@@ -122,4 +122,6 @@ def _reason(ladder: Ladder, residual: Residual, order: OrderFlow) -> SetAside:
     best = float(ladder.tree(index[order.source], index[order.target]).cost[index[order.target]])
     if not np.isfinite(best):
         return SetAside.NO_ROUTE
-    return SetAside.PRICE if best * order.target_units > order.source_units * (1 + 1e-12) else SetAside.LIQUIDITY
+    # where quotes cross, no path is known to be the cheapest, so nothing is known to be too dear
+    is_too_dear = not ladder.is_crossed and best * order.target_units > order.source_units * (1 + 1e-12)
+    return SetAside.PRICE if is_too_dear else SetAside.LIQUIDITY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
@@ -161,3 +161,22 @@ def test_treasury__is_compared_at_its_address(bench: Bench) -> None:
     services = bench.services
     only = [AccountKey("treasury", "EUR", AccountKind.TREASURY)]
     assert compare(bench.database, services.node, services.hub, services.deployment.tokens, only=only).balanced
+
+
+def test_difference_seen_once__is_no_difference(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """anvil, asked about its head while it executes the next block, answers with what that block changed."""
+    owner = bench.funded(EUR="50.00")
+    services = bench.services
+    real = services.hub.positions
+    lies = [1]
+
+    def hasty(*pairs: Any, **options: Any) -> list[int]:
+        ahead = lies.pop() if lies else 0
+        return [units + ahead for units in real(*pairs, **options)]
+
+    monkeypatch.setattr(services.hub, "positions", hasty, raising=False)
+    only = [customer_account(owner.id, "EUR")]
+    assert compare(bench.database, services.node, services.hub, services.deployment.tokens, only=only).balanced
+    assert lies == []
+    monkeypatch.setattr(services.hub, "positions", lambda *a, **o: [u + 1 for u in real(*a, **o)], raising=False)
+    assert not compare(bench.database, services.node, services.hub, services.deployment.tokens, only=only).balanced

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 import uvicorn
@@ -19,11 +22,24 @@ _err = Console(stderr=True)
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it listens."""
+    """Uvicorn that says when it listens, and that returns when it is told to stop.
+
+    Its own way is to raise the signal again once it has stopped serving, which would end this process before the
+    workers, the chain and the database have been stopped in good order.
+    """
 
     def __init__(self, config: uvicorn.Config, *, on_listening: threading.Event) -> None:
         super().__init__(config)
         self._on_listening = on_listening
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {kind: signal.signal(kind, self.handle_exit) for kind in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for kind, handler in before.items():
+                signal.signal(kind, handler)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
