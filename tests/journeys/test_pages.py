@@ -54,7 +54,7 @@ def walk(world: World, path: str, limit: int, **query: Any) -> list[Any]:
 @pytest.mark.parametrize("path", LISTS)
 def test_list__page_by_page__is_the_whole_list_in_order(filled: World, path: str) -> None:
     whole = walk(filled, path, 200)
-    assert len(whole) >= 5
+    assert len(whole) >= 3
     ids = [one["id"] for one in whole]
     assert len(set(ids)) == len(ids), "nothing twice"
     assert ids == sorted(ids) or ids == sorted(ids, reverse=True), "in one order"

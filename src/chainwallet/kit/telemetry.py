@@ -8,6 +8,11 @@ import sys
 import structlog
 
 
+def _to_stderr(*_: object) -> structlog.PrintLogger:
+    """A logger on what standard error is now: it may have been redirected since logging was set up."""
+    return structlog.PrintLogger(sys.stderr)
+
+
 def configure_logging(level: str) -> None:
     """JSON lines when standard error is a file or a pipe, coloured text when it is a terminal."""
     terminal = sys.stderr.isatty()
@@ -20,5 +25,5 @@ def configure_logging(level: str) -> None:
             structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_stderr,
     )
