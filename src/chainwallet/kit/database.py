@@ -67,7 +67,8 @@ def open_database(url: str | None, *, data_dir: Path, pool_size: int = 16) -> Da
 
     folder = (data_dir / "postgres").resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    server: Any = get_server(folder)
+    server: Any = get_server(folder, start=False)
+    server.start()  # also where this process had it open before and another one has stopped it since
     return Database(server.get_uri(), pool_size=pool_size, embedded=server)
 
 
