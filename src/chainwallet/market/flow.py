@@ -81,7 +81,12 @@ class Flow:
         return replace(solved, source_units=taken_units, is_all=taken_units < source_units)
 
     def _deliver(self, target_units: int) -> Solved:
-        return self._to_target(target_units) or self._largest(target_units)
+        cheapest = self._to_target(target_units)
+        if cheapest is not None:
+            return cheapest
+        largest = self._largest(target_units)
+        # The largest flow costs what all of it costs: it says what can be had, never what this amount costs.
+        return largest if largest.target_units <= target_units else self._along_paths(target_units)
 
     def _send(self, source_units: int) -> Solved:
         vertex, scale = self._vertex_from(source_units)
