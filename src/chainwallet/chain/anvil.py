@@ -2,8 +2,10 @@
 
 How state survives, tried with anvil 1.7:
 - When this process ends in any way, SIGKILL included, the kernel sends anvil SIGTERM (PR_SET_PDEATHSIG) and it writes
-  its whole state before it ends: nothing is lost. Where there is no such signal (macOS) the node lives on, and the
-  next start stops it the same way.
+  its whole state before it ends: nothing is lost, unless it was executing a block just then. Where there is no such
+  signal (macOS) the node lives on, and the next start stops it the same way.
+- A state that was written while a block was executed is ahead of its own blocks (anvil_state.py). A start finds out,
+  and takes the newest copy that is not.
 - When anvil itself is killed, the state is at most one interval (1 s) old. It writes in place, so a kill in the middle
   of a write leaves a torn file; a copy of the last whole one is kept beside it (COPY_EVERY_S old at most).
 Blocks that were lost are found by the indexer as a fork, and their transactions are sent again as the same bytes.
@@ -27,10 +29,25 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any
 
+import structlog
+
 from chainwallet.chain.anvil_binary import find_anvil
-from chainwallet.chain.anvil_state import copy_whole_state, restore_whole_state, write_first_state
-from chainwallet.chain.errors import AnvilFailed, ChainIdentityMismatch, ChainUnreachable
+from chainwallet.chain.anvil_state import (
+    copies,
+    copy_whole_state,
+    keep_started_from,
+    restore_whole_state,
+    set_aside,
+    start_from,
+    write_first_state,
+)
+from chainwallet.chain.blocks import to_bytes
+from chainwallet.chain.errors import AnvilFailed, ChainIdentityMismatch, ChainUnreachable, RpcRefused
 from chainwallet.chain.transport import HttpTransport
+from chainwallet.keys.addresses import ZERO_ADDRESS
+from chainwallet.keys.keccak import keccak
+
+_log = structlog.get_logger(__name__)
 
 CHAIN_ID = 31337
 GAS_LIMIT = 60_000_000
@@ -40,6 +57,7 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 POLL_S = 0.05
 SHORT_LIFE_S = 1.0
+QUIET_WITHIN_S = 1.0
 RESTART_PAUSE_MAX_S = 5.0
 _GENESIS_SPREAD_S = 1 << 29
 
@@ -149,6 +167,7 @@ class _Keeper:
         finally:
             self._started.set()
         self._keep()
+        self._await_quiet()
         self._end()
         (self._folder / "anvil.run").unlink(missing_ok=True)
 
@@ -171,6 +190,31 @@ class _Keeper:
     def _launch(self, *, port: int | None) -> None:
         restore_whole_state(self._folder)
         genesis_time = _genesis_time(self._folder)
+        self._start(port, genesis_time)
+        if _is_ahead_of_its_blocks(self.url):
+            self._start_from_a_copy(genesis_time)
+        keep_started_from(self._folder)
+        # The genesis lies in the past, so that each chain has one of its own; new blocks are dated now.
+        transport = HttpTransport(self.url)
+        transport.request("evm_setTime", [int(time.time())])
+        # anvil writes its first state after a second; until then a kill would lose even which chain this is.
+        write_first_state(self._folder, transport.request("anvil_dumpState", []))
+        transport.close()
+        _write_run(self._folder, pid=self.pid, port=self._port, genesis_time=genesis_time)
+
+    def _start_from_a_copy(self, genesis_time: int) -> None:
+        """The newest copy whose state is that of its last block; the state itself if there is none."""
+        _log.warning("chain_state_ahead_of_its_blocks", folder=str(self._folder))
+        self._kill()
+        torn = set_aside(self._folder)
+        for other in (*copies(self._folder), torn):
+            start_from(self._folder, other)
+            self._start(self._port, genesis_time)
+            if other == torn or not _is_ahead_of_its_blocks(self.url):
+                return
+            self._kill()
+
+    def _start(self, port: int | None, genesis_time: int) -> None:
         for attempt in range(5):
             self._port = port or _free_port()
             self._process = self._spawn(genesis_time)
@@ -180,13 +224,12 @@ class _Keeper:
             if attempt == 4:
                 log = (self._folder / "anvil.log").read_text(errors="replace")[-500:]
                 raise AnvilFailed(f"anvil does not start in {self._folder}; its log ends with: {log.strip() or '-'}")
-        # The genesis lies in the past, so that each chain has one of its own; new blocks are dated now.
-        transport = HttpTransport(self.url)
-        transport.request("evm_setTime", [int(time.time())])
-        # anvil writes its first state after a second; until then a kill would lose even which chain this is.
-        write_first_state(self._folder, transport.request("anvil_dumpState", []))
-        transport.close()
-        _write_run(self._folder, pid=self.pid, port=self._port, genesis_time=genesis_time)
+
+    def _kill(self) -> None:
+        """End the node without letting it write its state."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _spawn(self, genesis_time: int) -> subprocess.Popen[bytes]:
         launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
@@ -230,6 +273,15 @@ class _Keeper:
                 return True
         return False
 
+    def _await_quiet(self) -> None:
+        """What was sent is mined, so that the state that is written is that of the last block."""
+        with contextlib.suppress(ChainUnreachable, RpcRefused):
+            transport = HttpTransport(self.url)
+            end = time.monotonic() + QUIET_WITHIN_S
+            while time.monotonic() < end and int(transport.request("txpool_status", [])["pending"], 16):
+                time.sleep(0.01)
+            transport.close()
+
     def _end(self) -> None:
         process = self._process
         if process is None or process.poll() is not None:
@@ -271,6 +323,17 @@ def _check_genesis(url: str, genesis_time: int) -> None:
         transport.close()
     if chain_id != CHAIN_ID or int(block["timestamp"], 16) != genesis_time:
         raise ChainIdentityMismatch(f"The node at {url} keeps another chain.")
+
+
+def _is_ahead_of_its_blocks(url: str) -> bool:
+    """Whether the accounts are not those after the last block: see anvil_state. A chain without blocks never is."""
+    transport = HttpTransport(url)
+    try:
+        head = transport.request("eth_getBlockByNumber", ["latest", False])
+        proof = transport.request("eth_getProof", [ZERO_ADDRESS, [], "latest"])["accountProof"]
+    finally:
+        transport.close()
+    return int(head["number"], 16) > 0 and "0x" + keccak(to_bytes(proof[0])).hex() != head["stateRoot"]
 
 
 def _write_run(folder: Path, *, pid: int, port: int, genesis_time: int) -> None:

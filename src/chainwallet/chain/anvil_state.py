@@ -1,4 +1,9 @@
-"""anvil's state file: a whole copy beside it, because anvil writes it in place, without a rename or a sync."""
+"""anvil's state file, and copies beside it, because what anvil writes cannot be relied on.
+
+It writes in place, without a rename or a sync, so that the file may be cut off. And it writes the accounts as they
+are when a block that is being executed is done, but the blocks as they were before: such a state is ahead of its own
+chain, with transactions in no block (tried with anvil 1.7; anvil.py finds out by the state's root).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,14 @@ import gzip
 import json
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 from chainwallet.chain.blocks import to_bytes
 
 STATE, COPY, TORN = "anvil.json", "anvil.last-whole.json", "anvil.torn.json"
+STARTED_FROM = "anvil.started-from.json"  # consistent for sure: a node was started from it and checked
+OLDER = tuple(f"anvil.last-whole.{age}.json" for age in (1, 2, 3))
 
 # The file's last field, in anvil's order. A write that was cut off cannot end with it.
 _ENDS_WITH = b'"historical_states":'
@@ -42,8 +50,40 @@ def copy_whole_state(folder: Path) -> bool:
     descriptor = os.open(draft, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
+    _make_room(folder)
     draft.replace(copy)
     return True
+
+
+def _make_room(folder: Path) -> None:
+    names = (COPY, *OLDER)
+    for newer, older in reversed(list(pairwise(names))):
+        if (folder / newer).exists():
+            (folder / newer).replace(folder / older)
+
+
+def keep_started_from(folder: Path) -> None:
+    """Remember the state that a node was started from and found consistent."""
+    if (folder / STATE).exists():
+        draft = folder / f".{STARTED_FROM}"
+        shutil.copy2(folder / STATE, draft)
+        draft.replace(folder / STARTED_FROM)
+
+
+def copies(folder: Path) -> list[Path]:
+    """What there is to start from instead of the state, newest first."""
+    return [folder / name for name in (COPY, *OLDER, STARTED_FROM) if (folder / name).exists()]
+
+
+def set_aside(folder: Path) -> Path:
+    """Move the state out of the way; where it is now."""
+    (folder / STATE).replace(folder / TORN)
+    return folder / TORN
+
+
+def start_from(folder: Path, other: Path) -> None:
+    """Make a copy the state."""
+    shutil.copy2(other, folder / STATE)
 
 
 def restore_whole_state(folder: Path) -> bool:

@@ -185,6 +185,7 @@ class Node:
             raise ChainNotManaged(f"Ether cannot be made on this chain; send some to {address}.")
         if self.balance(address) < below_wei:
             self.request("anvil_setBalance", [address, hex(FUND_WEI)])
+            self.request("evm_mine", [])  # the state is then that of a block again: see anvil_state
 
 
 def open_node(chain_url: str, *, data_dir: Path) -> Node:

@@ -210,8 +210,8 @@ def test_run_file_of_a_stranger__is_not_ours_to_stop(tmp_path: Path) -> None:
 
 def test_anvil_killed__is_back_at_the_same_url_with_a_state_at_most_a_second_old(tmp_path: Path) -> None:
     node = open_node("anvil", data_dir=tmp_path)
-    node.fund(ALICE)
-    node.request("anvil_mine", ["0x5"])
+    node.fund(ALICE)  # a block too
+    node.request("anvil_mine", ["0x4"])
     state = tmp_path / "chain" / STATE
     _await(lambda: b'"best_block_number":5' in state.read_bytes(), "the state lacks the blocks")
     block = node.block(5)

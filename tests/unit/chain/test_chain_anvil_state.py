@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from chainwallet.chain.anvil_state import COPY, STATE, TORN, copy_whole_state, restore_whole_state
+from chainwallet.chain.anvil_state import (
+    COPY,
+    STATE,
+    TORN,
+    copies,
+    copy_whole_state,
+    keep_started_from,
+    restore_whole_state,
+)
 
 
 def _whole(number: int) -> bytes:
@@ -65,3 +73,12 @@ def test_restore__torn_and_no_copy__starts_afresh(tmp_path: Path) -> None:
 def test_copy_and_restore__nothing_there__nothing_done(tmp_path: Path) -> None:
     assert not copy_whole_state(tmp_path)
     assert not restore_whole_state(tmp_path)
+
+
+def test_copies__newest_first_and_what_a_node_was_started_from_last(tmp_path: Path) -> None:
+    _write(tmp_path, _whole(0), at_ns=500)
+    keep_started_from(tmp_path)
+    for number in range(1, 7):
+        _write(tmp_path, _whole(number), at_ns=number * 1_000)
+        assert copy_whole_state(tmp_path)
+    assert [json.loads(path.read_bytes())["block"]["number"] for path in copies(tmp_path)] == [6, 5, 4, 3, 0]
