@@ -43,7 +43,9 @@ app = FastAPI()
 async def post(body: Body) -> dict[str, str]:
     return {"name": body.name}
 """
-console = Console()
+WAYS = {"": "accepted", "at once: ": "accepted_at_once"}
+COLUMNS = ("accepted/s", "ratio", "p50 ms", "p99 ms")
+console = Console(width=150)
 
 
 @dataclass(slots=True)
@@ -230,6 +232,27 @@ def payment(world: World, prefix: str) -> Callable[[Connection, int], Any]:
     return act
 
 
+def payment_at_once(world: World, prefix: str) -> Callable[[Connection, int], Any]:
+    """The same payment, priced and executed in one request, with a limit."""
+
+    async def act(connection: Connection, turn: int) -> None:
+        amount = {"currency": "EUR", "value": f"{10 + turn % 90}.{turn % 100:02d}"}
+        limit = {"currency": "USD", "value": f"{10 + turn % 90}.00"}
+        body = {
+            "quote": {
+                "source_currency": "EUR",
+                "target_currency": "USD",
+                "source_amount": amount,
+                "limit_amount": limit,
+            },
+            "payer_id": world.payers[turn % PAYERS],
+            "payee": {"customer_id": world.payees[turn * 7 % PAYERS]},
+        }
+        await connection.post("/v1/transfers", body, idempotency_key=f"{prefix}-{turn}")
+
+    return act
+
+
 def measure_acceptance(folder: Path, seconds: float) -> dict[str, Any]:
     """Accepted payments per second: durable, signed, held and placed; settlement waits meanwhile."""
     with ServiceProcess(folder / "accept") as service:
@@ -239,10 +262,12 @@ def measure_acceptance(folder: Path, seconds: float) -> dict[str, Any]:
         idle = ServiceProcess(folder / "accept", operator_key=service.operator_key, arguments=["--no-workers"])
         with idle:
             asyncio.run(drive(idle.port, idle.operator_key, 8, 2, payment(world, "warm")))
-            found = {}
+            found: dict[str, Any] = {"accepted": {}, "accepted_at_once": {}}
             for clients in CLIENTS:
-                act = payment(world, f"accept-{clients}")
-                found[str(clients)] = asyncio.run(drive(idle.port, idle.operator_key, clients, seconds, act)).figures()
+                for name, pay in (("accepted", payment), ("accepted_at_once", payment_at_once)):
+                    act = pay(world, f"{name}-{clients}")
+                    load = asyncio.run(drive(idle.port, idle.operator_key, clients, seconds, act))
+                    found[name][str(clients)] = load.figures()
             return found
 
 
@@ -309,12 +334,13 @@ def _memory_mb(pid: int) -> int:
 
 
 def show(figures: dict[str, Any]) -> None:
-    table = Table("clients", "ceiling/s", "ceiling p99 ms", "accepted/s", "p50 ms", "p99 ms", "ratio to ceiling")
+    table = Table("clients", "ceiling/s", "p99 ms", *(f"{way}{column}" for way in WAYS for column in COLUMNS))
     for clients in map(str, CLIENTS):
-        ceiling, accepted = figures["ceiling"][clients], figures["accepted"][clients]
-        ratio = f"{figures['accepted_to_ceiling'][clients]:.3f}"
-        rows = (ceiling["per_s"], ceiling["p99_ms"], accepted["per_s"], accepted["p50_ms"], accepted["p99_ms"])
-        table.add_row(clients, *map(str, rows), ratio)
+        cells = [figures["ceiling"][clients]["per_s"], figures["ceiling"][clients]["p99_ms"]]
+        for name in WAYS.values():
+            found = figures[name][clients]
+            cells += [found["per_s"], f"{figures[name + '_to_ceiling'][clients]:.3f}", found["p50_ms"], found["p99_ms"]]
+        table.add_row(clients, *map(str, cells))
     console.print(table)
     console.print("settled end to end:", figures["settled"])
     if "memory" in figures:
@@ -328,7 +354,11 @@ def plot(figures: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot
 
     chart, axis = pyplot.subplots(figsize=(8, 4.5))
-    for name, label in (("ceiling", "empty FastAPI POST"), ("accepted", "payments accepted (quote and transfer)")):
+    for name, label in (
+        ("ceiling", "empty FastAPI POST"),
+        ("accepted_at_once", "payments accepted (one request)"),
+        ("accepted", "payments accepted (quote, then transfer)"),
+    ):
         axis.plot(list(figures[name]), [figures[name][n]["per_s"] for n in figures[name]], marker="o", label=label)
     axis.axhline(figures["settled"]["settled_per_s"], linestyle="--", color="grey", label="payments settled end to end")
     axis.set(xlabel="clients", ylabel="per second", yscale="log", title="chainwallet beside its ceiling")
@@ -348,10 +378,11 @@ def main() -> None:
     try:
         figures: dict[str, Any] = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "cores": os.cpu_count()}
         figures["ceiling"] = measure_ceiling(options.seconds / 2)
-        figures["accepted"] = measure_acceptance(folder, options.seconds)
-        figures["accepted_to_ceiling"] = {
-            n: round(figures["accepted"][n]["per_s"] / figures["ceiling"][n]["per_s"], 3) for n in map(str, CLIENTS)
-        }
+        figures |= measure_acceptance(folder, options.seconds)
+        for name in ("accepted", "accepted_at_once"):
+            figures[f"{name}_to_ceiling"] = {
+                n: round(figures[name][n]["per_s"] / figures["ceiling"][n]["per_s"], 3) for n in map(str, CLIENTS)
+            }
         figures["settled"] = measure_settlement(folder, options.seconds * 2)
         if options.memory:
             figures["memory"] = measure_memory(folder, options.memory)

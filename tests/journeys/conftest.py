@@ -29,7 +29,7 @@ COUNTED = {
     "deposits": "SELECT count(*) FROM deposit",
     "maker quotes": "SELECT count(*) FROM maker_quote",
     "reserved and filled": "SELECT coalesce(sum(reserved_units + filled_units), 0) FROM maker_quote",
-    "used quotes": "SELECT count(*) FROM quote WHERE used_by IS NOT NULL",
+    "used quotes": "SELECT count(*) FROM quote q JOIN transfer t ON t.quote_id = q.id",
     "idempotency keys": "SELECT count(*) FROM idempotency_key",
     "transactions": "SELECT count(*) FROM chain_tx",
 }

@@ -322,7 +322,9 @@ def test_transfers__that_make_no_sense__are_refused_and_the_quote_stays_good(
     quote = world.quote("EUR", "USD", source="10.00")
     body = unmoved.good("/v1/transfers") | {"quote_id": quote["id"]} | changes
     world.refused("POST", "/v1/transfers", status, code, json=body)
-    assert world.scalar("SELECT used_by FROM quote WHERE id = %(id)s", id=quote["id"]) is None, "the quote is used up"
+    assert world.scalar("SELECT count(*) FROM transfer WHERE quote_id = %(id)s", id=quote["id"]) == 0, (
+        "the quote is used up"
+    )
 
 
 def test_transfers__with_a_quote_that_expired__are_refused(world: World, unmoved: Stage) -> None:

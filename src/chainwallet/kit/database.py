@@ -72,6 +72,17 @@ def open_database(url: str | None, *, data_dir: Path, pool_size: int = 16) -> Da
     return Database(server.get_uri(), pool_size=pool_size, embedded=server)
 
 
+@contextmanager
+def pipelined(session: Session) -> Iterator[None]:
+    """Statements in the block are sent without waiting for one another; the first error is raised at its end.
+
+    For writes that need nothing back: many of them cost one round trip.
+    """
+    connection: Any = session.connection().connection.driver_connection
+    with connection.pipeline():
+        yield
+
+
 @cache
 def _insert_sql(table: Table, columns: tuple[str, ...], suffix: str) -> tuple[str, frozenset[str]]:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]

@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 import structlog
+from psycopg import errors
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from chainwallet.kit.database import Database
@@ -19,6 +21,8 @@ Outcome = TypeVar("Outcome")
 
 _log = structlog.get_logger(__name__)
 
+_CONFLICTS = (errors.UniqueViolation, errors.DeadlockDetected, errors.SerializationFailure)
+
 
 class GroupCommit(Generic[Request, Outcome]):
     """Runs `work(session, requests)` for whatever has queued up, in one transaction per group.
@@ -27,7 +31,8 @@ class GroupCommit(Generic[Request, Outcome]):
     its own caller only. Outcomes are handed out after the commit, so "accepted" means durable, unless
     `durable` is false: then a power cut may undo what was just answered. If a
     group as a whole fails (a constraint, a lost connection), its members are tried one at a time, so
-    that one bad request cannot take its neighbours with it.
+    that one bad request cannot take its neighbours with it. One that meets what another process does
+    at the same moment (a unique key, a deadlock) is tried once more, when that is there to be seen.
     """
 
     def __init__(
@@ -85,7 +90,7 @@ class GroupCommit(Generic[Request, Outcome]):
             if stop:
                 return
 
-    def _commit(self, group: list[tuple[Request, Future[Outcome]]]) -> None:
+    def _commit(self, group: list[tuple[Request, Future[Outcome]]], *, is_retry: bool = False) -> None:
         """Never raises: the thread serves everyone who comes later too."""
         try:
             with self._database.transaction(durable=self._durable) as session:
@@ -93,12 +98,12 @@ class GroupCommit(Generic[Request, Outcome]):
                 if len(outcomes) != len(group):
                     raise RuntimeError(f"{len(outcomes)} outcomes for {len(group)} requests")
         except Exception as error:
-            if len(group) == 1:
+            if len(group) == 1 and (is_retry or not _is_conflict(error)):
                 group[0][1].set_exception(error)
                 return
             _log.warning("group_commit_split", size=len(group), error=repr(error))
             for member in group:
-                self._commit([member])
+                self._commit([member], is_retry=len(group) == 1)
             return
         for (_, future), outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Exception):
@@ -109,3 +114,7 @@ class GroupCommit(Generic[Request, Outcome]):
             self._after_commit()
         except Exception:
             _log.exception("group_after_commit_failed")
+
+
+def _is_conflict(error: Exception) -> bool:
+    return isinstance(error.orig if isinstance(error, DBAPIError) else error, _CONFLICTS)

@@ -6,7 +6,7 @@ Invariants: I1 conservation; I2 no negative available; I3 running figures equal 
 once; I13 history is only added to; I14 a hold closes once; I15 nonces only rise; I16 clearing is empty when idle.
 """
 
-from chainwallet.ledger.accounts import AccountKey, ensure_accounts, lock_accounts
+from chainwallet.ledger.accounts import AccountKey, LockedAccount, ensure_accounts, lock_accounts, lock_accounts_by_key
 from chainwallet.ledger.balances import (
     Balance,
     StatementLine,
@@ -33,6 +33,7 @@ from chainwallet.ledger.holds import (
     HoldView,
     Refused,
     holds_of,
+    place_bundles,
     place_holds,
     release_holds,
     renew_nonces,
@@ -63,6 +64,7 @@ __all__ = [
     "InvalidEntry",
     "InvalidHold",
     "JournalEntry",
+    "LockedAccount",
     "Posting",
     "Refused",
     "StatementLine",
@@ -78,6 +80,8 @@ __all__ = [
     "ensure_accounts",
     "holds_of",
     "lock_accounts",
+    "lock_accounts_by_key",
+    "place_bundles",
     "place_holds",
     "release_holds",
     "renew_nonces",

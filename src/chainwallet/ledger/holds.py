@@ -111,6 +111,41 @@ def place_holds(session: Session, requests: Sequence[HoldRequest]) -> list[HoldO
     return placement.outcomes
 
 
+def place_bundles(
+    session: Session, bundles: Sequence[Sequence[HoldRequest]], accounts: Mapping[int, LockedAccount]
+) -> list[list[Held] | Refused]:
+    """Hold, for each bundle in order, all that its requests ask for, or nothing of it.
+
+    `accounts` are locked by this transaction, with every account of the requests among them; the references are
+    new, and the database refuses one that is not. A refused bundle changes nothing and burns no nonce. Two statements.
+    """
+    outcomes: list[list[Held] | Refused] = []
+    rows: list[HoldView] = []
+    for bundle in bundles:
+        refused = _shortage(accounts, bundle)
+        if refused is not None:
+            outcomes.append(refused)
+            continue
+        decided = [_decide(accounts, request) for request in bundle]
+        outcomes.append([outcome for outcome, _ in decided if isinstance(outcome, Held)])
+        rows += [row for _, held in decided for row in held]
+    if rows:
+        _write(session, rows)
+    return outcomes
+
+
+def _shortage(accounts: Mapping[int, LockedAccount], bundle: Sequence[HoldRequest]) -> Refused | None:
+    needed: dict[int, int] = defaultdict(int)
+    for request in bundle:
+        for part in request.parts:
+            needed[part.account_id] += part.units
+    for account_id, units in needed.items():
+        account = accounts[account_id]
+        if account.available_units < units and not account.may_go_negative:
+            return Refused(account_id, account.available_units, units)
+    return None
+
+
 def decide_holds(
     accounts: Mapping[int, LockedAccount], existing: Iterable[HoldView], requests: Sequence[HoldRequest]
 ) -> Placement:

@@ -9,28 +9,27 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from chainwallet.controls.decisions import Allow, Deny, PaymentContext, Review, RuleSet
 from chainwallet.controls.identity.access import may_act_for
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
-from chainwallet.controls.identity.payees import PayeeRef, PayeeUnknown, parties_by_id, resolve_payees
+from chainwallet.controls.identity.payees import Party, PayeeRef, PayeeUnknown, parties_by_id, resolve_payees
 from chainwallet.controls.risk import RecentPayments
 from chainwallet.keys.addresses import ZERO_ADDRESS
 from chainwallet.keys.intents import Domain, PaymentOrder, order_digest
 from chainwallet.keys.vault import Vault
 from chainwallet.kit.clock import unix_seconds, utc_now
-from chainwallet.kit.database import insert_many
+from chainwallet.kit.database import pipelined
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_uetr
 from chainwallet.kit.money import Money, currency
-from chainwallet.ledger import ensure_accounts, lock_accounts, release_holds
-from chainwallet.market.model import Book
+from chainwallet.ledger import release_holds
 from chainwallet.market.rates import MidMarket
 from chainwallet.market.routing import Router
 from chainwallet.payments.candidates import (
@@ -40,17 +39,18 @@ from chainwallet.payments.candidates import (
     Refusal,
     TransferRequest,
     hold,
+    lock_accounts_of,
     refuse,
-    seller,
 )
 from chainwallet.payments.quotes import (
     OUTLIVES_S,
-    Quote,
     QuoteExpired,
     QuoteLiquidityGone,
     QuoteUnknown,
     QuoteUsed,
+    find_quotes,
     leg_row,
+    store_quotes,
 )
 from chainwallet.payments.receipts import memo_of, particulars
 from chainwallet.payments.transfers import (
@@ -58,12 +58,12 @@ from chainwallet.payments.transfers import (
     TransferNotInReview,
     TransferStatus,
     advance,
-    describe,
+    describe_row,
     find_transfer,
-    opened,
+    open_transfers,
 )
-from chainwallet.records.idempotency import Conflict, Follows, Replay, claim, complete, release
-from chainwallet.settlement.makers import MakerQuoteStatus, live_book, lock_quotes, use_quotes
+from chainwallet.records.idempotency import Conflict, Follows, Replay, claim, release
+from chainwallet.settlement.makers import live_book, reserve_quotes, use_quotes
 from chainwallet.settlement.orders import place_orders
 
 
@@ -86,17 +86,24 @@ class Acceptance:
         """
         candidates = [Candidate(request) for request in requests]
         keyed = [c for c in candidates if c.request.idempotency_key is not None]
-        _claim_keys(session, keyed)
-        _take_quotes(session, [c for c in candidates if c.waits])
+        _find_quotes(session, candidates)
         _find_parties(session, [c for c in candidates if c.waits])
         self._decide([c for c in candidates if c.waits])
-        self._fund(session, [c for c in candidates if c.waits and isinstance(c.decision, Allow)])
-        hold(session, [c for c in candidates if c.waits and not isinstance(c.decision, Deny)])
-        self._place(session, [c for c in candidates if c.waits and isinstance(c.decision, Allow)])
-        recorded = [c for c in candidates if c.waits]
-        _record(session, recorded)
+        _describe([c for c in candidates if c.waits])
+        _claim_keys(session, keyed)
+        funded = [c for c in candidates if c.waits and isinstance(c.decision, Allow)]
+        self._fund(session, funded)
+        self._vault.signers(session, {c.payer.address for c in funded})  # one query for those not in memory
+        holding = [c for c in candidates if c.waits and not isinstance(c.decision, Deny)]
+        accounts = lock_accounts_of(session, holding)
+        with pipelined(session):
+            hold(session, holding, accounts)
+            _give_back(session, [c for c in funded if not c.waits])
+            self._place(session, [c for c in funded if c.waits])
+            recorded = [c for c in candidates if c.waits]
+            _record(session, recorded)
+            release(session, [c.claim() for c in keyed if c.follows is None and isinstance(c.outcome, Refusal)])
         self._note(recorded)
-        release(session, [c.claim() for c in keyed if c.follows is None and isinstance(c.outcome, Refusal)])
         return [_outcome(c, keyed) for c in candidates]
 
     def approve(self, session: Session, transfer_id: str) -> Transfer:
@@ -113,13 +120,11 @@ class Acceptance:
         decision = self._rules.decide(self._context(c, recent_count=0, recent_value_eur_units=0))
         if isinstance(decision, Deny):
             raise decision.error()
-        self._fund_elsewhere(session, c, Counter())
+        self._fund_elsewhere(session, c)
         if c.waits:
-            keys = {c.source_account} | {seller(leg) for leg in c.legs}
-            accounts = ensure_accounts(session, sorted(keys))
-            lock_accounts(session, accounts.values(), references=[f"{transfer_id}:review"])
+            lock_accounts_of(session, [c])
             release_holds(session, [f"{transfer_id}:review"])
-            hold(session, [c])
+            hold(session, [c], lock_accounts_of(session, [c]))
         if c.waits:
             self._place(session, [c])
             advance(session, [transfer_id], TransferStatus.ACCEPTED)
@@ -129,23 +134,22 @@ class Acceptance:
         return transfer
 
     def _revive(self, session: Session, transfer: Transfer) -> Candidate:
-        quote = session.get_one(Quote, transfer.quote_id)
-        quote.expires_at = utc_now()  # its order's deadline counts from the approval
-        session.expunge(quote)
+        quote, _ = find_quotes(session, [transfer.quote_id])[transfer.quote_id]
+        quote = replace(quote, expires_at=utc_now())  # its order's deadline counts from the approval
         request = TransferRequest(
-            quote_id=quote.id,
+            quote=quote,
             payer_id=transfer.payer_id,
             payee=PayeeRef(address=transfer.payee_address),
             principal=Principal(OPERATOR_ID, frozenset(), None),
             purpose=transfer.purpose,
             reference=transfer.reference,
             end_to_end_id=transfer.end_to_end_id,
-            uetr=transfer.uetr,
         )
         parties = parties_by_id(session, {transfer.payer_id, transfer.payee_id or transfer.payer_id})
         return Candidate(
             request,
             transfer_id=transfer.id,
+            uetr=transfer.uetr,
             quote=quote,
             payer=parties[transfer.payer_id],
             payee=parties[transfer.payee_id] if transfer.payee_id is not None else None,
@@ -175,7 +179,7 @@ class Acceptance:
                 self._recent.note(c.payer.id, value_eur_units=c.value_eur_units, at_s=now_s)
 
     def _context(self, c: Candidate, *, recent_count: int, recent_value_eur_units: int) -> PaymentContext:
-        source = Money(c.quote.source_currency, int(c.quote.source_units))
+        source = Money(c.quote.source_currency, c.quote.source_units)
         return PaymentContext(
             payer=c.payer,
             payee=c.payee,
@@ -188,40 +192,38 @@ class Acceptance:
 
     def _fund(self, session: Session, candidates: Sequence[Candidate]) -> None:
         """Reserve the makers' quotes that price each payment, or others that do it for the same amounts."""
-        free = _lock_free_units(session, [leg for c in candidates for leg in c.legs])
-        taken: Counter[str] = Counter()
+        reserved = reserve_quotes(session, _sold(candidates), lasting_s=OUTLIVES_S / 2)
         for c in candidates:
-            if not _is_covered(c.legs, free, taken):
-                self._fund_elsewhere(session, c, taken)
-            if c.waits:
-                taken.update({leg["quote_id"]: int(leg["sold_units"]) for leg in c.legs})
+            c.is_reserved = reserved.issuperset(leg["quote_id"] for leg in c.legs)
+        short = [c for c in candidates if not c.is_reserved]
+        use_quotes(session, reserve={key: -units for key, units in _sold(short).items() if key in reserved}, fill={})
+        for c in short:
+            if not _reserve_whole(session, c):
+                self._fund_elsewhere(session, c)
 
-    def _fund_elsewhere(self, session: Session, c: Candidate, taken: Counter[str]) -> None:
+    def _fund_elsewhere(self, session: Session, c: Candidate) -> None:
         """A firm quote stays firm when its makers are gone, as long as others make the same amounts possible.
 
         What they ask more is paid out of the fee, never by the customer.
         """
-        book = live_book(session, lasting_s=OUTLIVES_S)
-        offers = tuple(replace(o, sell_units_left=o.sell_units_left - taken[o.id]) for o in book.offers)
-        router = Router(Book(version=0, offers=offers, inventory_units=book.inventory_units))
+        router = Router(live_book(session, lasting_s=OUTLIVES_S))
         quote = c.quote
         try:
-            route = router.route_to_target(quote.source_currency, quote.target_currency, int(quote.target_units))
+            route = router.route_to_target(quote.source_currency, quote.target_currency, quote.target_units)
         except ChainwalletError:
             route = None
-        if route is None or route.source_units > int(quote.source_units):
+        if route is None or route.source_units > quote.source_units:
             c.outcome = refuse(
                 QuoteLiquidityGone("The makers behind this quote are taken; nothing was moved. Ask for a new quote.")
             )
             return
         c.legs = [leg_row(leg) for leg in route.legs]
-        if not _is_covered(c.legs, _lock_free_units(session, c.legs), taken):
+        if not _reserve_whole(session, c):
             c.outcome = refuse(QuoteLiquidityGone("The makers were taken in this moment; try again."))
 
     def _place(self, session: Session, candidates: Sequence[Candidate]) -> None:
         """Sign each order with its payer's key and place it."""
         rows = []
-        self._vault.signers(session, {c.payer.address for c in candidates})  # one query for those not in memory
         for c in candidates:
             assert c.nonce is not None
             order = self._order(c, c.nonce)
@@ -235,7 +237,7 @@ class Acceptance:
                     "source_units": order.source_units,
                     "target_currency": c.quote.target_currency,
                     "target_units": order.target_units,
-                    "fee_units": int(c.quote.fee_units),
+                    "fee_units": c.quote.fee_units,
                     "nonce": order.nonce,
                     "deadline": order.deadline,
                     "memo": order.memo,
@@ -245,15 +247,10 @@ class Acceptance:
                 }
             )
         place_orders(session, rows)
-        reserved: Counter[str] = Counter()
-        for c in candidates:
-            reserved.update({leg["quote_id"]: int(leg["sold_units"]) for leg in c.legs})
-        use_quotes(session, reserve=reserved, fill={})
 
     def _order(self, c: Candidate, nonce: int) -> PaymentOrder:
-        c.request = replace(c.request, uetr=c.request.uetr or new_uetr())
         details = particulars(
-            uetr=c.request.uetr or "",
+            uetr=c.uetr,
             purpose=c.request.purpose,
             reference=c.request.reference,
             end_to_end_id=c.request.end_to_end_id,
@@ -262,29 +259,38 @@ class Acceptance:
             payer=c.payer.address,
             payee=c.payee_address,
             source_currency=currency(c.quote.source_currency).id,
-            source_units=int(c.quote.source_units),
+            source_units=c.quote.source_units,
             target_currency=currency(c.quote.target_currency).id,
-            target_units=int(c.quote.target_units),
+            target_units=c.quote.target_units,
             nonce=nonce,
             deadline=unix_seconds(c.quote.expires_at) + self._settle_margin_s,
             memo=memo_of(details),
         )
 
 
-def _lock_free_units(session: Session, legs: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Lock the makers' quotes behind the legs; what is still free of each, in units of what it sells."""
-    lasting = utc_now() + timedelta(seconds=OUTLIVES_S / 2)
-    return {
-        key: int(q.sell_units) - int(q.reserved_units) - int(q.filled_units)
-        if q.status == MakerQuoteStatus.OPEN and q.expires_at > lasting
-        else 0
-        for key, q in lock_quotes(session, [leg["quote_id"] for leg in legs]).items()
-    }
+def _sold(candidates: Sequence[Candidate]) -> Counter[str]:
+    """Units of each maker's quote that these payments take."""
+    sold: Counter[str] = Counter()
+    for c in candidates:
+        for leg in c.legs:
+            sold[leg["quote_id"]] += int(leg["sold_units"])
+    return sold
 
 
-def _is_covered(legs: Sequence[dict[str, Any]], free_units: Mapping[str, int], taken: Counter[str]) -> bool:
-    """Whether the makers' quotes have room for these legs beyond what the group took before."""
-    return all(free_units.get(leg["quote_id"], 0) - taken[leg["quote_id"]] >= int(leg["sold_units"]) for leg in legs)
+def _reserve_whole(session: Session, c: Candidate) -> bool:
+    """Reserve all that one payment takes, or nothing."""
+    sold = _sold([c])
+    reserved = reserve_quotes(session, sold, lasting_s=OUTLIVES_S / 2)
+    c.is_reserved = reserved == sold.keys()
+    if not c.is_reserved:
+        use_quotes(session, reserve={key: -sold[key] for key in reserved}, fill={})
+    return c.is_reserved
+
+
+def _give_back(session: Session, candidates: Sequence[Candidate]) -> None:
+    """Free what was reserved for payments that could not be held after all."""
+    sold = _sold([c for c in candidates if c.is_reserved])
+    use_quotes(session, reserve={key: -units for key, units in sold.items()}, fill={})
 
 
 def _outcome(c: Candidate, keyed: Sequence[Candidate]) -> Accepted | Exception:
@@ -297,6 +303,7 @@ def _outcome(c: Candidate, keyed: Sequence[Candidate]) -> Accepted | Exception:
 
 
 def _claim_keys(session: Session, keyed: Sequence[Candidate]) -> None:
+    """What was asked before is answered as it was then, whatever would become of it now."""
     for c, verdict in zip(keyed, claim(session, [c.claim() for c in keyed]), strict=True):
         if isinstance(verdict, Replay):
             c.outcome = Accepted(verdict.resource_id, verdict.body or "{}")
@@ -306,23 +313,23 @@ def _claim_keys(session: Session, keyed: Sequence[Candidate]) -> None:
             c.outcome = verdict.error()
 
 
-def _take_quotes(session: Session, candidates: Sequence[Candidate]) -> None:
-    wanted = sorted({c.request.quote_id for c in candidates})
-    statement = select(Quote).where(col(Quote.id).in_(wanted)).order_by(col(Quote.id)).with_for_update()
-    quotes = {quote.id: quote for quote in session.exec(statement)} if wanted else {}
-    session.expunge_all()
-    now = utc_now()
+def _find_quotes(session: Session, candidates: Sequence[Candidate]) -> None:
+    quotes = find_quotes(session, [c.request.quote for c in candidates if isinstance(c.request.quote, str)])
+    now, taken = utc_now(), set()
     for c in candidates:
-        quote = quotes.get(c.request.quote_id)
+        if not isinstance(c.request.quote, str):
+            c.quote, c.legs = c.request.quote, c.request.quote.legs
+            continue
+        quote, is_used = quotes.get(c.request.quote, (None, False))
         if quote is None or (c.request.principal.customer_id or quote.owner_id) != quote.owner_id:
             c.outcome = refuse(QuoteUnknown("No quote of yours has this id; ask for a quote first."))
-        elif quote.used_by is not None:
+        elif is_used or quote.id in taken:
             c.outcome = refuse(QuoteUsed("This quote has made its transfer already; ask for a new quote."))
         elif quote.expires_at <= now:
             c.outcome = refuse(QuoteExpired(f"This quote expired at {_stamp(quote.expires_at)}; ask for a new one."))
         else:
             c.quote, c.legs = quote, quote.legs
-            quote.used_by = c.transfer_id
+            taken.add(quote.id)
 
 
 def _stamp(moment: datetime) -> str:
@@ -330,11 +337,10 @@ def _stamp(moment: datetime) -> str:
 
 
 def _find_parties(session: Session, candidates: Sequence[Candidate]) -> None:
-    payers = parties_by_id(session, {c.request.payer_id for c in candidates})
-    payees = resolve_payees(session, [c.request.payee for c in candidates])
-    for c, payee in zip(candidates, payees, strict=True):
-        payer = payers.get(c.request.payer_id)
-        if payer is None or not may_act_for(c.request.principal, payer):
+    asked = [c.request.payee for c in candidates] + [PayeeRef(customer_id=c.request.payer_id) for c in candidates]
+    found = resolve_payees(session, asked)
+    for c, payee, payer in zip(candidates, found, found[len(candidates) :], strict=False):
+        if not isinstance(payer, Party) or not may_act_for(c.request.principal, payer):
             c.outcome = refuse(PayerUnknown("No customer of yours has the id given as payer_id; check it."))
         elif isinstance(payee, ChainwalletError):
             c.outcome = refuse(payee)
@@ -345,54 +351,55 @@ def _find_parties(session: Session, candidates: Sequence[Candidate]) -> None:
             c.payee, c.payee_address = (None, payee) if isinstance(payee, str) else (payee, payee.address)
 
 
+def _describe(candidates: Sequence[Candidate]) -> None:
+    """Draft each transfer, and the answer that goes with it if it comes to be."""
+    now = utc_now()
+    for c in candidates:
+        c.uetr = c.request.uetr or new_uetr()
+        c.row = _row(c, now)
+        c.body = json.dumps(describe_row(c.row), separators=(",", ":"))
+
+
 def _record(session: Session, candidates: Sequence[Candidate]) -> None:
-    """Write the transfers, use up their quotes, tell the outbox, and store the answers for replays."""
+    """Store the transfers and the quotes that were made for them, and tell the outbox."""
     if not candidates:
         return
-    now = utc_now()
-    transfers = [_transfer(c, now) for c in candidates]
-    insert_many(session, Transfer, [transfer.model_dump() for transfer in transfers])
-    session.connection().exec_driver_sql(
-        """UPDATE quote q SET used_by = u.transfer_id
-           FROM unnest(%(quotes)s::text[], %(transfers)s::text[]) AS u(id, transfer_id) WHERE q.id = u.id""",
-        {"quotes": [t.quote_id for t in transfers], "transfers": [t.id for t in transfers]},
-    )
+    store_quotes(session, [c.quote for c in candidates if c.quote is c.request.quote])
     parties = [party for c in candidates for party in (c.payer, c.payee) if party is not None]
-    opened(session, transfers, banks={party.id: party.bank_id for party in parties})
-    answers = []
-    for c, transfer in zip(candidates, transfers, strict=True):
-        body = json.dumps(describe(transfer), separators=(",", ":"))
-        c.outcome = Accepted(transfer.id, body)
-        if c.request.idempotency_key is not None:
-            answers.append((c.claim(), 201, body))
-    complete(session, answers)
+    open_transfers(session, [c.row for c in candidates], banks={party.id: party.bank_id for party in parties})
+    for c in candidates:
+        assert c.body is not None
+        c.outcome = Accepted(c.transfer_id, c.body)
 
 
-def _transfer(c: Candidate, now: datetime) -> Transfer:
-    status = {Allow: TransferStatus.ACCEPTED, Review: TransferStatus.IN_REVIEW, Deny: TransferStatus.DECLINED}[
-        type(c.decision)
-    ]
+_STATUS = {Allow: TransferStatus.ACCEPTED, Review: TransferStatus.IN_REVIEW, Deny: TransferStatus.DECLINED}
+
+
+def _row(c: Candidate, now: datetime) -> dict[str, Any]:
+    status = _STATUS[type(c.decision)]
     declined = c.decision if isinstance(c.decision, Deny) else None
-    return Transfer(
-        id=c.transfer_id,
-        uetr=c.request.uetr or new_uetr(),
-        status=status,
-        payer_id=c.payer.id,
-        payee_id=c.payee.id if c.payee is not None else None,
-        payee_address=c.payee_address,
-        quote_id=c.quote.id,
-        source_currency=c.quote.source_currency,
-        source_units=int(c.quote.source_units),
-        target_currency=c.quote.target_currency,
-        target_units=int(c.quote.target_units),
-        fee_units=int(c.quote.fee_units),
-        cost_bps=c.quote.cost_bps,
-        purpose=c.request.purpose,
-        reference=c.request.reference,
-        end_to_end_id=c.request.end_to_end_id,
-        failure_code=declined.code if declined else None,
-        failure_detail=declined.detail if declined else None,
-        created_at=now,
-        accepted_at=now if status == TransferStatus.ACCEPTED else None,
-        ended_at=now if status == TransferStatus.DECLINED else None,
-    )
+    return {
+        "id": c.transfer_id,
+        "uetr": c.uetr,
+        "status": status,
+        "payer_id": c.payer.id,
+        "payee_id": c.payee.id if c.payee is not None else None,
+        "payee_address": c.payee_address,
+        "quote_id": c.quote.id,
+        "source_currency": c.quote.source_currency,
+        "source_units": c.quote.source_units,
+        "target_currency": c.quote.target_currency,
+        "target_units": c.quote.target_units,
+        "fee_units": c.quote.fee_units,
+        "cost_bps": c.quote.cost_bps,
+        "purpose": c.request.purpose,
+        "reference": c.request.reference,
+        "end_to_end_id": c.request.end_to_end_id,
+        "failure_code": declined.code if declined else None,
+        "failure_detail": declined.detail if declined else None,
+        "created_at": now,
+        "accepted_at": now if status is TransferStatus.ACCEPTED else None,
+        "submitted_at": None,
+        "settled_at": None,
+        "ended_at": now if status is TransferStatus.DECLINED else None,
+    }

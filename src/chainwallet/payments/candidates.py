@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,10 +21,10 @@ from chainwallet.ledger import (
     HoldPart,
     HoldRequest,
     InsufficientFunds,
+    LockedAccount,
     Refused,
-    ensure_accounts,
-    place_holds,
-    release_holds,
+    lock_accounts_by_key,
+    place_bundles,
 )
 from chainwallet.payments.quotes import Quote, QuoteLiquidityGone
 from chainwallet.records.idempotency import Claim
@@ -39,9 +39,12 @@ class PayerUnknown(ChainwalletError):
 
 @dataclass(frozen=True, slots=True)
 class TransferRequest:
-    """One transfer asked for. `idempotency_key` with `body_sha256` makes it happen once however often it is asked."""
+    """One transfer asked for: `quote` is the id of a quote that was given, or one that was made for this request.
 
-    quote_id: str
+    `idempotency_key` with `body_sha256` makes it happen once however often it is asked.
+    """
+
+    quote: str | Quote
     payer_id: str
     payee: PayeeRef
     principal: Principal
@@ -67,6 +70,7 @@ class Candidate:
 
     request: TransferRequest
     transfer_id: str = field(default_factory=lambda: new_id("trf"))
+    uetr: str = ""
     outcome: Accepted | Exception | None = None
     follows: int | None = None
     quote: Quote = None  # type: ignore[assignment]  # set by the first check, or the outcome is
@@ -76,7 +80,10 @@ class Candidate:
     decision: Decision = field(default_factory=Allow)
     value_eur_units: int = 0
     legs: list[dict[str, Any]] = field(default_factory=list)
+    is_reserved: bool = False  # the makers' quotes behind the legs
     nonce: int | None = None
+    row: dict[str, Any] = field(default_factory=dict)
+    body: str | None = None
 
     @property
     def waits(self) -> bool:
@@ -87,9 +94,11 @@ class Candidate:
         return AccountKey(self.payer.id, self.quote.source_currency, AccountKind.CUSTOMER)
 
     def claim(self) -> Claim:
+        """The idempotency key with the answer that it will have if the transfer comes to be."""
         key = self.request.idempotency_key
         assert key is not None
-        return Claim(self.request.principal.tenant_id, ROUTE, key, self.request.body_sha256, self.transfer_id)
+        tenant, status = self.request.principal.tenant_id, 201 if self.body is not None else None
+        return Claim(tenant, ROUTE, key, self.request.body_sha256, self.transfer_id, status, self.body)
 
 
 class Refusal(Exception):
@@ -102,52 +111,62 @@ def refuse(error: ChainwalletError) -> Refusal:
     return refusal
 
 
-def hold(session: Session, candidates: Sequence[Candidate]) -> None:
-    """Hold the payer's source amount and, where it is funded by makers, what they sell; both or neither."""
-    if not candidates:
-        return
-    needed = {c.source_account for c in candidates} | {seller(leg) for c in candidates for leg in c.legs}
-    accounts = ensure_accounts(session, sorted(needed))
-    requests = [request for c in candidates for request in _hold_requests(c, accounts)]
-    outcomes = iter(place_holds(session, requests))
-    undone = []
-    for c in candidates:
-        payer_hold = next(outcomes)
-        legs_hold = next(outcomes) if c.legs and isinstance(c.decision, Allow) else None
-        if isinstance(payer_hold, Refused):
-            c.outcome = refuse(_insufficient(c, payer_hold))
-            undone.append(f"{c.transfer_id}:legs")
-        elif isinstance(legs_hold, Refused):
-            c.outcome = refuse(QuoteLiquidityGone("A maker behind this quote has sold out; ask for a new quote."))
-            undone.append(c.transfer_id)
+def hold(session: Session, candidates: Sequence[Candidate], accounts: Mapping[AccountKey, LockedAccount]) -> None:
+    """Hold the payer's source amount and, where it is funded by makers, what they sell; both or neither.
+
+    `accounts` are those of `lock_accounts_of` the same candidates.
+    """
+    bundles = {}
+    for index, c in enumerate(candidates):
+        if c.source_account not in accounts:
+            c.outcome = refuse(_insufficient(c, 0))
+        elif any(seller(leg) not in accounts for leg in c.legs):
+            c.outcome = refuse(_sold_out())
         else:
-            c.nonce = payer_hold.nonce
-    if undone:
-        release_holds(session, undone)
+            bundles[index] = _hold_requests(c, accounts)
+    by_id = {account.id: account for account in accounts.values()}
+    for index, outcome in zip(bundles, place_bundles(session, list(bundles.values()), by_id), strict=True):
+        c = candidates[index]
+        if not isinstance(outcome, Refused):
+            c.nonce = outcome[0].nonce
+        elif outcome.account_id == accounts[c.source_account].id:
+            c.outcome = refuse(_insufficient(c, outcome.available_units))
+        else:
+            c.outcome = refuse(_sold_out())
+
+
+def lock_accounts_of(session: Session, candidates: Sequence[Candidate]) -> dict[AccountKey, LockedAccount]:
+    """Every account that the candidates' holds are on, locked; one that was never opened is missing."""
+    payers = {c.source_account for c in candidates}
+    return lock_accounts_by_key(session, payers | {seller(leg) for c in candidates for leg in c.legs})
 
 
 def seller(leg: dict[str, Any]) -> AccountKey:
     return AccountKey(leg["maker_id"], leg["sell"], AccountKind.CUSTOMER)
 
 
-def _hold_requests(c: Candidate, accounts: dict[AccountKey, int]) -> list[HoldRequest]:
-    account_id = accounts[c.source_account]
+def _hold_requests(c: Candidate, accounts: Mapping[AccountKey, LockedAccount]) -> list[HoldRequest]:
+    account_id = accounts[c.source_account].id
     signs_now = isinstance(c.decision, Allow)  # a payment in review takes its nonce when it is released
-    part = HoldPart(account_id, int(c.quote.source_units))
+    part = HoldPart(account_id, c.quote.source_units)
     reference = c.transfer_id if signs_now else f"{c.transfer_id}:review"
     requests = [HoldRequest(reference, (part,), account_id if signs_now else None)]
     if c.legs and signs_now:
         sold: Counter[AccountKey] = Counter()
         for leg in c.legs:
             sold[seller(leg)] += int(leg["sold_units"])
-        parts = tuple(HoldPart(accounts[key], units) for key, units in sorted(sold.items()))
+        parts = tuple(HoldPart(accounts[key].id, units) for key, units in sorted(sold.items()))
         requests.append(HoldRequest(f"{c.transfer_id}:legs", parts, None))
     return requests
 
 
-def _insufficient(c: Candidate, refused: Refused) -> InsufficientFunds:
-    available = Money(c.quote.source_currency, max(refused.available_units, 0))
-    needed = Money(c.quote.source_currency, int(c.quote.source_units))
+def _insufficient(c: Candidate, available_units: int) -> InsufficientFunds:
+    available = Money(c.quote.source_currency, max(available_units, 0))
+    needed = Money(c.quote.source_currency, c.quote.source_units)
     return InsufficientFunds(
         f"The payer has {available} available and the payment takes {needed}; deposit more or send less."
     )
+
+
+def _sold_out() -> QuoteLiquidityGone:
+    return QuoteLiquidityGone("A maker behind this quote has sold out; ask for a new quote.")

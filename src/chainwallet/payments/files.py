@@ -22,7 +22,7 @@ from chainwallet.kit.money import Money
 from chainwallet.market.routing import Router
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, PayerUnknown, TransferRequest
-from chainwallet.payments.quotes import Pricer, PriceRequest, Quote, QuoteLiquidityGone, store_quotes
+from chainwallet.payments.quotes import Pricer, PriceRequest, Quote, QuoteLiquidityGone
 from chainwallet.settlement.makers import live_book
 
 Draft = tuple["FileInstruction", Quote, str]
@@ -193,7 +193,6 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
             drafted.add(row.uetr)
         except ChainwalletError as refusal:
             outcomes[row.file_id, row.seq] = refusal
-    store_quotes(session, [quote for _, quote, _ in drafts])
     accepted = acceptance.accept(session, [_request(*draft, tenants) for draft in drafts])
     some_went = any(isinstance(outcome, Accepted) for outcome in accepted)
     for (row, _, _), outcome in zip(drafts, accepted, strict=True):
@@ -217,7 +216,7 @@ def _price_request(row: FileInstruction) -> PriceRequest:
 
 def _request(row: FileInstruction, quote: Quote, payer_id: str, tenants: dict[str, str | None]) -> TransferRequest:
     return TransferRequest(
-        quote_id=quote.id,
+        quote=quote,
         payer_id=payer_id,
         payee=PayeeRef(**row.payee),
         principal=Principal(f"file:{row.file_id}", frozenset(), tenants[row.file_id]),

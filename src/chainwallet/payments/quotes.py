@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Numeric, Text
+from sqlalchemy import Column, DateTime, Numeric
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel
 
@@ -49,8 +49,38 @@ class QuoteLiquidityGone(ChainwalletError):
     retryable = True
 
 
-class Quote(SQLModel, table=True):
-    """What a customer was offered. `legs` price it: units per maker quote; `used_by` is the one transfer it made."""
+class QuoteAmbiguous(ChainwalletError):
+    code = "QUOTE_AMBIGUOUS"
+    status = 422
+
+
+class QuoteLimitNotMet(ChainwalletError):
+    code = "QUOTE_LIMIT_NOT_MET"
+    status = 409
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a customer is offered: both amounts exact. `legs` price it: units per maker quote."""
+
+    id: str
+    owner_id: str | None
+    source_currency: str
+    source_units: int
+    target_currency: str
+    target_units: int
+    fee_units: int
+    rate: str
+    mid_rate: str
+    cost_bps: Decimal
+    legs: list[dict[str, Any]]
+    expires_at: datetime
+    created_at: datetime
+
+
+class QuoteRow(SQLModel, table=True):
+    """A quote as it is stored. The one transfer that it may make names it, uniquely."""
 
     __tablename__ = "quote"
 
@@ -66,18 +96,21 @@ class Quote(SQLModel, table=True):
     cost_bps: Decimal = Field(sa_column=Column(Numeric(12, 2), nullable=False))
     legs: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
-    used_by: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
 
 
 @dataclass(frozen=True, slots=True)
 class PriceRequest:
-    """Price a payment from `source` to `target` (currency codes), of which exactly one amount is fixed."""
+    """Price a payment from `source` to `target` (currency codes), of which exactly one amount is fixed.
+
+    `limit` bounds the other one: the most that may leave, or the least that must arrive.
+    """
 
     source: str
     target: str
     fixed_source: Money | None = None
     fixed_target: Money | None = None
+    limit: Money | None = None
 
 
 class Pricer:
@@ -102,7 +135,10 @@ class Pricer:
                 self._router, self._book = Router(book), book
 
     def price(self, request: PriceRequest, *, owner_id: str | None = None, router: Router | None = None) -> Quote:
-        """A firm quote, not yet stored. MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT."""
+        """A firm quote, not yet stored.
+
+        MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET.
+        """
         router = router or self._router
         if request.fixed_source is not None:
             source_units, target_units, fee_units, legs = self._from_source(router, request, request.fixed_source.units)
@@ -110,6 +146,8 @@ class Pricer:
             source_units, target_units, fee_units, legs = self._to_target(router, request, request.fixed_target.units)
         else:
             raise InvalidAmount("Fix either source_amount or target_amount.")
+        if request.limit is not None:
+            _check_limit(request, source_units, target_units)
         now = utc_now()
         mid = self.mids.mid(request.source, request.target)
         return Quote(
@@ -120,8 +158,8 @@ class Pricer:
             target_currency=request.target,
             target_units=target_units,
             fee_units=fee_units,
-            rate=_decimal(Fraction(target_units, source_units - fee_units)),
-            mid_rate=_decimal(mid),
+            rate=_decimal(target_units, source_units - fee_units),
+            mid_rate=_decimal(mid.numerator, mid.denominator),
             cost_bps=_cost_bps(source_units, target_units, mid),
             legs=[leg_row(leg) for leg in legs],
             expires_at=now + timedelta(seconds=self.ttl_s),
@@ -161,18 +199,50 @@ def leg_row(leg: Leg) -> dict[str, Any]:
     }
 
 
-def _decimal(ratio: Fraction) -> str:
+def _check_limit(request: PriceRequest, source_units: int, target_units: int) -> None:
+    assert request.limit is not None
+    if request.fixed_source is not None and target_units < request.limit.units:
+        found = Money(request.target, target_units)
+        raise QuoteLimitNotMet(f"Only {found} would arrive, less than your limit; lower it, or try again later.")
+    if request.fixed_target is not None and source_units > request.limit.units:
+        found = Money(request.source, source_units)
+        raise QuoteLimitNotMet(f"{found} would have to leave, more than your limit; raise it, or try again later.")
+
+
+def _decimal(numerator: int, denominator: int) -> str:
     """Ten significant digits: a rate to read; amounts are exact, rates are not used to compute."""
-    return f"{Decimal(ratio.numerator) / Decimal(ratio.denominator):.10g}"
+    return f"{Decimal(numerator) / Decimal(denominator):.10g}"
 
 
 def _cost_bps(source_units: int, target_units: int, mid: Fraction) -> Decimal:
     """What the payment loses against mid, fee and spread together, in 1e-4 of the source."""
-    cost = 1 - Fraction(target_units) / (mid * source_units)
-    return (Decimal(cost.numerator) / Decimal(cost.denominator) * BPS).quantize(Decimal("0.01"))
+    arrived, due = target_units * mid.denominator, mid.numerator * source_units
+    return (Decimal((due - arrived) * BPS) / Decimal(due)).quantize(Decimal("0.01"))
+
+
+_COLUMNS = tuple(field.name for field in fields(Quote))
 
 
 def store_quotes(session: Session, quotes: Sequence[Quote]) -> list[Quote]:
     """Store quotes in one statement, in the caller's transaction."""
-    insert_many(session, Quote, [quote.model_dump() for quote in quotes])
+    insert_many(session, QuoteRow, [{name: getattr(quote, name) for name in _COLUMNS} for quote in quotes])
     return list(quotes)
+
+
+def find_quotes(session: Session, quote_ids: Iterable[str]) -> dict[str, tuple[Quote, bool]]:
+    """The quotes by id, and whether each has made its transfer already; unknown ids are absent."""
+    wanted = sorted(set(quote_ids))
+    if not wanted:
+        return {}
+    rows = session.connection().exec_driver_sql(
+        f"""SELECT {", ".join(f"q.{name}" for name in _COLUMNS)}, t.id IS NOT NULL
+            FROM quote q LEFT JOIN transfer t ON t.quote_id = q.id WHERE q.id = ANY(%(ids)s::text[])""",
+        {"ids": wanted},
+    )
+    return {row[0]: (_quote(row), row[-1]) for row in rows}
+
+
+def _quote(row: Any) -> Quote:
+    found = dict(zip(_COLUMNS, row, strict=False))
+    exact = {name: int(found[name]) for name in ("source_units", "target_units", "fee_units")}
+    return Quote(**(found | exact))

@@ -12,6 +12,7 @@ from sqlalchemy import Column, DateTime, Index, Numeric, Text, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from chainwallet.kit.clock import rfc3339, utc_now
+from chainwallet.kit.database import insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money
 from chainwallet.records.outbox import Event, append
@@ -191,11 +192,15 @@ def advance(
     return [row[0] for row in rows]
 
 
-def opened(session: Session, transfers: Sequence[Transfer], *, banks: Mapping[str, str | None]) -> None:
-    """Tell the outbox of transfers that were just made."""
+def open_transfers(session: Session, rows: Sequence[Mapping[str, Any]], *, banks: Mapping[str, str | None]) -> None:
+    """Store new transfers, which have all columns, and tell the outbox of them."""
+    insert_many(session, Transfer, rows)
     append(
         session,
-        [_event(TransferStatus(t.status), t.id, t.payer_id, t.payee_id, banks, t.failure_code) for t in transfers],
+        [
+            _event(row["status"], row["id"], row["payer_id"], row["payee_id"], banks, row["failure_code"])
+            for row in rows
+        ],
     )
 
 
@@ -224,25 +229,29 @@ def _event(
 
 def describe(transfer: Transfer) -> dict[str, Any]:
     """The transfer as the REST contract shows it, amounts as decimal strings and times in UTC."""
-    source = Money(transfer.source_currency, int(transfer.source_units))
+    return describe_row({name: getattr(transfer, name) for name in Transfer.model_fields})
+
+
+def describe_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """As `describe`, from the columns by name."""
     document: dict[str, Any] = {
-        "id": transfer.id,
-        "uetr": transfer.uetr,
-        "status": str(transfer.status),
-        "payer_id": transfer.payer_id,
-        "payee": {"customer_id": transfer.payee_id, "address": transfer.payee_address},
-        "quote_id": transfer.quote_id,
-        "source_amount": _amount(source),
-        "target_amount": _amount(Money(transfer.target_currency, int(transfer.target_units))),
-        "fee": _amount(Money(transfer.source_currency, int(transfer.fee_units))),
-        "cost_bps": str(transfer.cost_bps),
-        "purpose": transfer.purpose,
-        "reference": transfer.reference,
-        "end_to_end_id": transfer.end_to_end_id,
-        "timeline": _timeline(transfer),
+        "id": row["id"],
+        "uetr": row["uetr"],
+        "status": str(row["status"]),
+        "payer_id": row["payer_id"],
+        "payee": {"customer_id": row["payee_id"], "address": row["payee_address"]},
+        "quote_id": row["quote_id"],
+        "source_amount": _amount(Money(row["source_currency"], int(row["source_units"]))),
+        "target_amount": _amount(Money(row["target_currency"], int(row["target_units"]))),
+        "fee": _amount(Money(row["source_currency"], int(row["fee_units"]))),
+        "cost_bps": str(row["cost_bps"]),
+        "purpose": row["purpose"],
+        "reference": row["reference"],
+        "end_to_end_id": row["end_to_end_id"],
+        "timeline": _timeline(row),
     }
-    if transfer.failure_code is not None:
-        document["failure"] = {"code": transfer.failure_code, "detail": transfer.failure_detail}
+    if row["failure_code"] is not None:
+        document["failure"] = {"code": row["failure_code"], "detail": row["failure_detail"]}
     return document
 
 
@@ -250,12 +259,12 @@ def _amount(money: Money) -> dict[str, str]:
     return {"currency": money.code, "value": money.value}
 
 
-def _timeline(transfer: Transfer) -> list[dict[str, str]]:
+def _timeline(row: Mapping[str, Any]) -> list[dict[str, str]]:
     moments = [
-        ("created", transfer.created_at),
-        ("accepted", transfer.accepted_at),
-        ("submitted", transfer.submitted_at),
-        ("settled", transfer.settled_at),
-        (str(transfer.status), transfer.ended_at),
+        ("created", row["created_at"]),
+        ("accepted", row["accepted_at"]),
+        ("submitted", row["submitted_at"]),
+        ("settled", row["settled_at"]),
+        (str(row["status"]), row["ended_at"]),
     ]
     return [{"status": status, "at": rfc3339(moment)} for status, moment in moments if moment is not None]

@@ -222,6 +222,38 @@ def lock_quotes(session: Session, quote_ids: Sequence[str]) -> dict[str, MakerQu
     return {quote.id: quote for quote in session.exec(statement)}
 
 
+_RESERVE = """
+WITH locked AS (
+  SELECT q.id, u.units FROM maker_quote q
+  JOIN unnest(%(ids)s::text[], %(units)s::numeric[]) AS u(id, units) ON q.id = u.id
+  ORDER BY q.id FOR UPDATE OF q
+)
+UPDATE maker_quote q SET reserved_units = q.reserved_units + l.units FROM locked l
+WHERE q.id = l.id AND q.status = 'open' AND q.expires_at > %(until)s
+  AND q.reserved_units + q.filled_units + l.units <= q.sell_units
+RETURNING q.id
+"""
+
+
+def reserve_quotes(session: Session, units: Mapping[str, int], *, lasting_s: float) -> frozenset[str]:
+    """Reserve units of open quotes that are good for `lasting_s` more seconds; the ids of those that had them left.
+
+    All of a quote's units or none of them. What is reserved is given back by `use_quotes` with minus units.
+    """
+    if not units:
+        return frozenset()
+    wanted = sorted(units)
+    rows = session.connection().exec_driver_sql(
+        _RESERVE,
+        {
+            "ids": wanted,
+            "units": "{" + ",".join(str(units[key]) for key in wanted) + "}",
+            "until": utc_now() + timedelta(seconds=lasting_s),
+        },
+    )
+    return frozenset(row[0] for row in rows)
+
+
 def use_quotes(session: Session, *, reserve: Mapping[str, int], fill: Mapping[str, int]) -> None:
     """Change what is reserved and filled of quotes, by units that may be negative; the table's checks guard it."""
     changes: list[dict[str, Any]] = [

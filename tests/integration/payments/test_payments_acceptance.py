@@ -13,6 +13,7 @@ from chainwallet.controls.decisions import Deny, Review
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
 from chainwallet.controls.identity.payees import PayeeRef
 from chainwallet.kit.errors import ChainwalletError
+from chainwallet.kit.groups import GroupCommit
 from chainwallet.kit.money import Money
 from chainwallet.payments.candidates import TransferRequest
 from chainwallet.payments.deposits import DepositStatus, DepositUnknown, find_deposit, request_deposit
@@ -64,6 +65,42 @@ def test_one_quote__raced_for__makes_one_transfer(bench: Bench) -> None:
     assert len(made) == 1
     assert {one.code for one in outcomes if isinstance(one, ChainwalletError)} == {"QUOTE_USED"}
     assert bench.units(payer.id, "EUR") == (100_000_000, 10_000_000), "held once"
+
+
+def test_one_quote__raced_for_by_two_services__makes_one_transfer(bench: Bench) -> None:
+    payer, payee = bench.funded(EUR="100.00"), bench.customer()
+    other = GroupCommit("other", bench.database, bench.services.acceptance.accept)
+    try:
+        for _ in range(8):
+            quote = bench.quote("EUR", "EUR", send="1.00")
+            request = TransferRequest(quote.id, payer.id, PayeeRef(customer_id=payee.id), OPERATOR)
+            doors = (bench.services.transfers, other)
+            outcomes = race(2, lambda number, doors=doors, request=request: doors[number].submit_wait(request))
+            codes = [one.code for one in outcomes if isinstance(one, ChainwalletError)]
+            assert (len(outcomes), codes) == (2, ["QUOTE_USED"]), outcomes
+    finally:
+        other.close()
+    assert bench.units(payer.id, "EUR") == (100_000_000, 8_000_000)
+
+
+def test_payer_without_the_money__gives_the_makers_back(bench: Bench) -> None:
+    maker, _ = bench.maker(("USD", "1000.00", "EUR", "900.00"))
+    payer, rich, payee = bench.funded(EUR="5.00"), bench.funded(EUR="50.00"), bench.customer()
+    before = bench.state()
+    quotes = [bench.quote("EUR", "USD", send="10.00") for _ in range(2)]
+    requests = [
+        TransferRequest(quote.id, who.id, PayeeRef(customer_id=payee.id), OPERATOR)
+        for quote, who in zip(quotes, (payer, rich), strict=True)
+    ]
+    with bench.database.transaction() as session:
+        poor, fine = bench.services.acceptance.accept(session, requests)
+    assert isinstance(poor, ChainwalletError)
+    assert poor.code == "LEDGER_INSUFFICIENT_FUNDS"
+    assert not isinstance(fine, Exception), "its neighbour in the group is not touched"
+    with bench.database.transaction() as session:
+        end_transfers(session, [fine.transfer_id], TransferStatus.CANCELLED)
+    assert bench.state()["maker_quote"] == before["maker_quote"], "nothing of them is reserved any more"
+    assert bench.units(maker.id, "USD")[1] == 0, "and their money is free again"
 
 
 def test_one_key__sent_fifty_times_at_once__has_one_effect(bench: Bench) -> None:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
+from starlette.types import Receive, Scope
 
 from chainwallet.entrypoints.rest.direct import direct_handler
 from chainwallet.entrypoints.rest.problems import (
@@ -48,7 +49,7 @@ class StrictRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        direct = direct_handler(self.endpoint)
+        self.direct = direct_handler(self.endpoint)
         takes_json = self.body_field is not None
 
         async def handle_strictly(request: Request) -> Response:
@@ -58,11 +59,21 @@ class StrictRoute(APIRoute):
             if takes_json and body:
                 demand_json(strict)
                 strict.parsed = parse_strictly(body)
-                if direct is not None:
-                    return cast(Response, await direct(strict))
+                if self.direct is not None:
+                    return cast(Response, await self.direct(strict))
             return await handle(strict)
 
         return handle_strictly
+
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """The answer to a request with a JSON body, made without the framework: for routes that have `direct`."""
+        assert self.direct is not None
+        request = StrictRequest(scope, receive)
+        _check_address(request)
+        body = await _read(request)
+        demand_json(request)
+        request.parsed = parse_strictly(body)
+        return cast(Response, await self.direct(request))
 
 
 def new_router(*, tag: str, is_open: bool = False) -> APIRouter:

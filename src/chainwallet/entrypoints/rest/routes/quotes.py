@@ -26,7 +26,7 @@ router = new_router(tag="quotes")
 Code = Annotated[str, Field(description="ISO 4217 alphabetic code.", json_schema_extra={"pattern": "^[A-Z]{3}$"})]
 
 
-class QuoteIn(StrictModel):
+class PriceIn(StrictModel):
     """Fix exactly one amount: what leaves the payer, or what reaches the payee."""
 
     source_currency: Code
@@ -63,6 +63,10 @@ class QuoteIn(StrictModel):
             fixed_source=self.source_amount.money if self.source_amount else None,
             fixed_target=self.target_amount.money if self.target_amount else None,
         )
+
+
+class QuoteIn(PriceIn):
+    """Ask what a payment costs."""
 
 
 class LegOut(BaseModel):
@@ -106,11 +110,11 @@ async def create_quote(
 def show_quote(quote: Quote) -> dict[str, object]:
     return {
         "id": quote.id,
-        "source_amount": amount_json(Money(quote.source_currency, int(quote.source_units))),
-        "target_amount": amount_json(Money(quote.target_currency, int(quote.target_units))),
+        "source_amount": amount_json(Money(quote.source_currency, quote.source_units)),
+        "target_amount": amount_json(Money(quote.target_currency, quote.target_units)),
         "rate": quote.rate,
         "mid_rate": quote.mid_rate,
-        "fee": amount_json(Money(quote.source_currency, int(quote.fee_units))),
+        "fee": amount_json(Money(quote.source_currency, quote.fee_units)),
         "cost_bps": str(quote.cost_bps),
         "legs": [
             {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from dataclasses import replace
+from typing import Annotated, Any, Self, cast
 
 from fastapi import Depends, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from starlette.responses import Response
 
 from chainwallet.bootstrap import Services
@@ -16,15 +17,26 @@ from chainwallet.controls.identity.authenticator import AuthScopeMissing, Princi
 from chainwallet.controls.identity.customers import CustomerInvalid, CustomerUnknown
 from chainwallet.controls.identity.payees import PayeeAmbiguous, PayeeRef, PayeeUnknown, parties_by_id
 from chainwallet.entrypoints.rest.auth import Idempotent, require
-from chainwallet.entrypoints.rest.models import AmountOut, Id, StrictModel, Text
+from chainwallet.entrypoints.rest.models import Amount, AmountOut, Id, StrictModel, Text
 from chainwallet.entrypoints.rest.pagination import Paged
-from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_responses
+from chainwallet.entrypoints.rest.problems import CursorInvalid, domain_error, problem_responses
 from chainwallet.entrypoints.rest.responses import json_response
+from chainwallet.entrypoints.rest.routes.quotes import PriceIn
 from chainwallet.entrypoints.rest.strict_json import new_router
+from chainwallet.kit.money import InvalidAmount, UnknownCurrency
 from chainwallet.ledger import InsufficientFunds
+from chainwallet.market.errors import MarketAmountTooSmall, MarketInsufficientLiquidity, MarketNoRoute
 from chainwallet.payments.candidates import PayerUnknown, TransferRequest
 from chainwallet.payments.endings import cancel_transfer, end_transfers
-from chainwallet.payments.quotes import QuoteExpired, QuoteLiquidityGone, QuoteUnknown, QuoteUsed
+from chainwallet.payments.quotes import (
+    PriceRequest,
+    QuoteAmbiguous,
+    QuoteExpired,
+    QuoteLimitNotMet,
+    QuoteLiquidityGone,
+    QuoteUnknown,
+    QuoteUsed,
+)
 from chainwallet.payments.receipts import ReceiptNotReady, receipt
 from chainwallet.payments.transfers import (
     Transfer,
@@ -55,14 +67,42 @@ class PayeeIn(StrictModel):
     iban: Text | None = None
 
 
-class TransferIn(StrictModel):
-    """Execute a quote: exactly its amounts, from the payer to the payee."""
+class PriceWithLimitIn(PriceIn):
+    """Price the payment and execute it in one request."""
 
-    quote_id: Id
+    limit_amount: Amount | None = Field(
+        default=None,
+        description="The most that may leave where target_amount is fixed, the least that must arrive where "
+        "source_amount is. Beyond it nothing happens and QUOTE_LIMIT_NOT_MET is the answer.",
+    )
+
+    @model_validator(mode="after")
+    def _check_limit(self) -> Self:
+        free = self.source_currency if self.source_amount is None else self.target_currency
+        if self.limit_amount is not None and self.limit_amount.currency != free:
+            raise domain_error(InvalidAmount(f"limit_amount bounds the amount that is not fixed: give it in {free}."))
+        return self
+
+    def request(self) -> PriceRequest:
+        return replace(super().request(), limit=self.limit_amount.money if self.limit_amount else None)
+
+
+class TransferIn(StrictModel):
+    """Execute a quote that was given, by `quote_id`, or price and execute at once: exactly one of the two."""
+
+    quote_id: Id | None = None
+    quote: PriceWithLimitIn | None = None
     payer_id: Id
     payee: PayeeIn
     purpose: Text | None = Field(default=None, description="ISO 20022 purpose code or words.")
     reference: Text | None = Field(default=None, description="What the payee is told.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.quote_id is None) == (self.quote is None):
+            detail = "Give either quote_id, of a quote that you asked for, or quote, to price and execute at once."
+            raise domain_error(QuoteAmbiguous(detail))
+        return self
 
 
 class PayeeOut(BaseModel):
@@ -118,8 +158,15 @@ class TransferPage(BaseModel):
     "/v1/transfers",
     status_code=201,
     response_model=TransferOut,
-    summary="Execute a quote",
+    summary="Execute a quote, or price and execute at once",
     responses=problem_responses(
+        QuoteAmbiguous,
+        QuoteLimitNotMet,
+        MarketNoRoute,
+        MarketInsufficientLiquidity,
+        MarketAmountTooSmall,
+        UnknownCurrency,
+        InvalidAmount,
         QuoteUnknown,
         QuoteExpired,
         QuoteUsed,
@@ -137,11 +184,17 @@ class TransferPage(BaseModel):
 async def create_transfer(body: TransferIn, request: Request, principal: Spender, idempotency: Idempotent) -> Response:
     """Answers once the payment is durable: held, signed by its payer's key and placed for the next batch."""
     services = cast(Services, request.app.state.services)
+    priced = services.pricer.price(body.quote.request(), owner_id=principal.customer_id) if body.quote else None
     accepted = await services.transfers.submit(
         TransferRequest(
-            quote_id=body.quote_id,
+            quote=priced or cast(str, body.quote_id),
             payer_id=body.payer_id,
-            payee=PayeeRef(**body.payee.model_dump()),
+            payee=PayeeRef(
+                customer_id=body.payee.customer_id,
+                address=body.payee.address,
+                alias=body.payee.alias,
+                iban=body.payee.iban,
+            ),
             principal=principal,
             idempotency_key=idempotency.key,
             body_sha256=idempotency.body_sha256,
