@@ -9,10 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import MetaData, Table, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel
 
 SQLModel.metadata.naming_convention = MetaData(
@@ -79,8 +81,11 @@ def pipelined(session: Session) -> Iterator[None]:
     For writes that need nothing back: many of them cost one round trip.
     """
     connection: Any = session.connection().connection.driver_connection
-    with connection.pipeline():
-        yield
+    try:
+        with connection.pipeline():
+            yield
+    except psycopg.Error as error:
+        raise DBAPIError.instance("a pipeline", {}, error, psycopg.Error) from error
 
 
 @cache

@@ -37,6 +37,7 @@ from chainwallet.ledger.holds import (
     place_holds,
     release_holds,
     renew_nonces,
+    swap_holds,
 )
 from chainwallet.ledger.journal import EntryDraft, capture_and_post
 from chainwallet.ledger.models import Account, AccountKind, Hold, HoldStatus, JournalEntry, Posting
@@ -86,5 +87,6 @@ __all__ = [
     "release_holds",
     "renew_nonces",
     "statement",
+    "swap_holds",
     "verify",
 ]

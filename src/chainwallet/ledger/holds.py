@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sqlmodel import Session
 
 from chainwallet.kit.clock import utc_now
+from chainwallet.kit.database import pipelined
 from chainwallet.ledger.accounts import LockedAccount, lock_accounts
 from chainwallet.ledger.errors import HoldConflict, HoldNotOpen, InsufficientFunds, InvalidHold
 from chainwallet.ledger.models import HoldStatus
@@ -279,6 +280,27 @@ def release_holds(session: Session, references: Iterable[str]) -> int:
         return 0
     lock_accounts(session, (), references=wanted)
     return int(run(session, _RELEASE, references=wanted, now=utc_now())[0][0])
+
+
+def swap_holds(session: Session, *, release: Sequence[str], place: HoldRequest | None) -> HoldOutcome | None:
+    """Give back what is held under these references, and hold something else instead; None without `place`.
+
+    Refused when even with what is given back there is too little: then nothing is changed. `place` asks for no
+    nonce, and its reference is new. Three statements, of which the last two are sent together.
+    """
+    given_back = [hold for hold in holds_of(session, release) if hold.status is HoldStatus.OPEN]
+    parts = {part.account_id for part in place.parts} if place is not None else set()
+    accounts = lock_accounts(session, {hold.account_id for hold in given_back} | parts)
+    for hold in given_back:
+        accounts[hold.account_id].held_units -= hold.units
+    outcome, rows = _decide(accounts, place) if place is not None else (None, [])
+    if not isinstance(outcome, Refused):
+        with pipelined(session):
+            if given_back:
+                run(session, _RELEASE, references=[hold.reference for hold in given_back], now=utc_now())
+            if rows:
+                _write(session, rows)
+    return outcome
 
 
 _RENEW = f"""

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from chainwallet.kit.clock import utc_now
+from chainwallet.kit.database import pipelined
 from chainwallet.ledger.accounts import LockedAccount, lock_accounts
 from chainwallet.ledger.errors import EntryConflict, HoldNotOpen, InsufficientFunds, InvalidEntry, UnbalancedEntry
 from chainwallet.ledger.holds import HoldView, holds_of
@@ -243,25 +244,26 @@ def _write(session: Session, booking: Booking, now: datetime) -> dict[tuple[str,
         references=[entry.reference for entry in booking.entries],
     )
     ids = {(kind, reference): int(entry_id) for entry_id, kind, reference in rows}
-    if booking.captured:
+    with pipelined(session):
+        if booking.captured:
+            run(
+                session,
+                _CAPTURE,
+                now=now,
+                references=[hold.reference for _, hold in booking.captured],
+                ids=int_array(hold.account_id for _, hold in booking.captured),
+                entries=int_array(ids[name] for name, _ in booking.captured),
+            )
+        _write_figures(session, booking)
         run(
             session,
-            _CAPTURE,
-            now=now,
-            references=[hold.reference for _, hold in booking.captured],
-            ids=int_array(hold.account_id for _, hold in booking.captured),
-            entries=int_array(ids[name] for name, _ in booking.captured),
+            _INSERT_POSTINGS,
+            entries=int_array(ids[row.name] for row in booking.postings),
+            ids=int_array(row.account_id for row in booking.postings),
+            units=int_array(row.units for row in booking.postings),
+            balances=int_array(row.balance_units for row in booking.postings),
+            seals=[row.seal.hex() for row in booking.postings],
         )
-    _write_figures(session, booking)
-    run(
-        session,
-        _INSERT_POSTINGS,
-        entries=int_array(ids[row.name] for row in booking.postings),
-        ids=int_array(row.account_id for row in booking.postings),
-        units=int_array(row.units for row in booking.postings),
-        balances=int_array(row.balance_units for row in booking.postings),
-        seals=[row.seal.hex() for row in booking.postings],
-    )
     return ids
 
 

@@ -15,8 +15,8 @@ from chainwallet.payments.transfers import (
     find_transfer,
 )
 from chainwallet.settlement.batches import QUOTE_LASTS_S, legs_of
-from chainwallet.settlement.makers import lock_quotes, use_quotes
-from chainwallet.settlement.orders import OrderStatus, PlacedOrder, move_orders
+from chainwallet.settlement.makers import use_quotes
+from chainwallet.settlement.orders import OrderStatus, PlacedOrder, withdraw_orders
 
 
 def end_transfers(
@@ -31,15 +31,13 @@ def end_transfers(
 
     Returns the ids that ended. Those that a batch took meanwhile are left to it.
     """
-    orders = session.exec(select(PlacedOrder).where(col(PlacedOrder.id).in_(transfer_ids))).all()
-    lock_quotes(session, list(legs_of(orders)))
-    moved = move_orders(session, [o.id for o in orders], source=OrderStatus.PLACED, target=OrderStatus.WITHDRAWN)
-    use_quotes(session, reserve={key: -units for key, units in legs_of(moved).items()}, fill={})
-    without_order = sorted(set(transfer_ids) - {order.id for order in orders})
-    ended = advance(session, [order.id for order in moved], target, failure_code=code, failure_detail=detail)
+    ordered = session.exec(select(PlacedOrder.id).where(col(PlacedOrder.id).in_(transfer_ids))).all()
+    withdrawn = withdraw_orders(session, ordered)
+    ended = advance(session, [order.id for order in withdrawn], target, failure_code=code, failure_detail=detail)
     # One without an order is in review. If it is approved while we wait for its row, it has one: leave it.
-    in_review = TransferStatus.IN_REVIEW
+    without_order, in_review = sorted(set(transfer_ids) - set(ordered)), TransferStatus.IN_REVIEW
     ended += advance(session, without_order, target, source=in_review, failure_code=code, failure_detail=detail)
+    use_quotes(session, reserve={key: -units for key, units in legs_of(withdrawn).items()}, fill={})
     release_holds(session, [reference for ended_id in ended for reference in _holds(ended_id)])
     return ended
 

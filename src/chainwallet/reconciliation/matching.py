@@ -70,9 +70,9 @@ def book_events(session: Session, *, up_to_block: int, limit: int = 2_000) -> Bo
     payments, transfer_ids = _payments(session, by_name["PaymentSettled"])
     drafts += payments
     drafts += _batches(session, events, by_name)
-    touched = _post(session, drafts)
     settled = advance(session, transfer_ids, TransferStatus.SETTLED)
     mark_matched(session, [event.id for event in events])
+    touched = _post(session, drafts)  # last: every acceptance waits for the accounts that this locks
     return Booked(len(events), max(event.block_number for event in events), touched, tuple(settled))
 
 

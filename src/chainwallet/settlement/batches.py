@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -23,16 +23,15 @@ from chainwallet.ledger import (
     HoldRequest,
     Refused,
     ensure_accounts,
-    lock_accounts,
-    place_holds,
     release_holds,
+    swap_holds,
 )
 from chainwallet.market.clearing import clear
 from chainwallet.market.model import Clearing, OrderFlow
 from chainwallet.market.rates import MidMarket
 from chainwallet.settlement.lanes import Call, ChainTx, Fees, TxKind, TxStatus, store_calls
-from chainwallet.settlement.makers import MakerQuote, live_book, lock_quotes, use_quotes
-from chainwallet.settlement.orders import OrderStatus, PlacedOrder, move_orders, placed_orders
+from chainwallet.settlement.makers import MakerQuote, live_book, use_quotes
+from chainwallet.settlement.orders import PlacedOrder, placed_orders, take_orders
 
 QUOTE_LASTS_S = 15  # a quote must outlive the mining of the batch that fills it
 GAS_FIXED, GAS_PER_ORDER, GAS_PER_FILL, GAS_MAX = 120_000, 52_000, 110_000, 16_700_000  # bounds, not estimates
@@ -175,35 +174,35 @@ def commit_batch(
     chain_id: int,
     fees: Fees,
     mids: MidMarket,
+    on_taken: Callable[[Session, Sequence[str]], object] = lambda _session, _ids: None,
 ) -> ChainTx:
     """Make the draft a batch: orders, reservations, holds and the signed transaction in one commit.
 
+    `on_taken` is called with the orders' ids as soon as they are the batch's, for those who follow them.
     Raises BatchStale, changing nothing, when an order was cancelled or a quote or an inventory was used up
     meanwhile.
     """
+    # What everybody waits for, makers' quotes and accounts, is taken last and held shortest.
+    call = Call(TxKind.SETTLE, str(batch_id), hub, data, draft.gas_limit)
+    tx = store_calls(session, [call], signer=signer, chain_id=chain_id, fees=fees)[0]
     ids = [order.id for order in draft.orders]
+    if take_orders(session, ids, batch_id=batch_id) != len(ids):
+        raise BatchStale("An order of the draft was cancelled meanwhile; the batch is drafted again.")
+    on_taken(session, ids)
     legs = legs_of(draft.orders)
     filled = Counter({fill.offer_id: 0 for fill in draft.clearing.fills})
     for fill in draft.clearing.fills:
         filled[fill.offer_id] += fill.sold_units
-    fillers = _makers_accounts(session, draft)
-    for quote in lock_quotes(session, [*legs, *filled]).values():
-        left = int(quote.sell_units) - int(quote.reserved_units) - int(quote.filled_units)
-        if filled[quote.id] > left + legs[quote.id]:
-            raise BatchStale("A maker's quote was taken meanwhile; the batch is drafted again.")
-    moved = move_orders(session, ids, source=OrderStatus.PLACED, target=OrderStatus.BATCHED, batch_id=batch_id)
-    if len(moved) != len(ids):
-        raise BatchStale("An order of the draft was cancelled meanwhile; the batch is drafted again.")
-    use_quotes(session, reserve={key: -units for key, units in legs.items()}, fill=filled)
-    given_back = [f"{order_id}:legs" for order_id in ids]
-    lock_accounts(session, fillers.values(), references=given_back)
-    release_holds(session, given_back)
-    _hold_fills(session, batch_id, draft, fillers)
     session.add(_batch_row(batch_id, draft, mids))
     session.flush()
     insert_many(session, BatchFill, [_fill_row(batch_id, quote_id, draft) for quote_id in sorted(filled)])
-    call = Call(TxKind.SETTLE, str(batch_id), hub, data, draft.gas_limit)
-    return store_calls(session, [call], signer=signer, chain_id=chain_id, fees=fees)[0]
+    fillers = _makers_accounts(session, draft)
+    if use_quotes(session, reserve={key: -units for key, units in legs.items()}, fill=filled) != {*legs, *filled}:
+        raise BatchStale("A maker's quote was taken meanwhile; the batch is drafted again.")
+    fills = _fills_hold(batch_id, draft, fillers)
+    if isinstance(swap_holds(session, release=[f"{order_id}:legs" for order_id in ids], place=fills), Refused):
+        raise BatchStale("A maker's inventory was used meanwhile; the batch is drafted again.")
+    return tx
 
 
 def _makers_accounts(session: Session, draft: Draft) -> dict[AccountKey, int]:
@@ -211,16 +210,13 @@ def _makers_accounts(session: Session, draft: Draft) -> dict[AccountKey, int]:
     return ensure_accounts(session, keys) if keys else {}
 
 
-def _hold_fills(session: Session, batch_id: int, draft: Draft, accounts: Mapping[AccountKey, int]) -> None:
+def _fills_hold(batch_id: int, draft: Draft, accounts: Mapping[AccountKey, int]) -> HoldRequest | None:
     needed: Counter[AccountKey] = Counter()
     for fill in draft.clearing.fills:
         needed[AccountKey(fill.maker, fill.sell, AccountKind.CUSTOMER)] += fill.sold_units
     if not needed:
-        return
-    parts = tuple(HoldPart(accounts[key], needed[key]) for key in sorted(needed))
-    outcome = place_holds(session, [HoldRequest(f"batch:{batch_id}", parts, None)])[0]
-    if isinstance(outcome, Refused):
-        raise BatchStale("A maker's inventory was used meanwhile; the batch is drafted again.")
+        return None
+    return HoldRequest(f"batch:{batch_id}", tuple(HoldPart(accounts[key], needed[key]) for key in sorted(needed)), None)
 
 
 def _batch_row(batch_id: int, draft: Draft, mids: MidMarket) -> Batch:
@@ -284,15 +280,15 @@ def fail_batch(session: Session, batch_id: int) -> list[str]:
     batch.status = BatchStatus.FAILED
     session.add(batch)
     fills = session.exec(select(BatchFill).where(BatchFill.batch_id == batch_id)).all()
-    lock_quotes(session, [fill.quote_id for fill in fills])
-    use_quotes(session, reserve={}, fill={fill.quote_id: -int(fill.sold_units) for fill in fills})
-    release_holds(session, [f"batch:{batch_id}"])
     rows = session.connection().exec_driver_sql(
         """UPDATE payment_order SET status = 'placed', batch_id = NULL, legs = '[]'
            WHERE batch_id = %(batch)s AND status = 'batched' RETURNING id""",
         {"batch": batch_id},
     )
-    return [order_id for (order_id,) in rows]
+    order_ids = [order_id for (order_id,) in rows]
+    use_quotes(session, reserve={}, fill={fill.quote_id: -int(fill.sold_units) for fill in fills})
+    release_holds(session, [f"batch:{batch_id}"])
+    return order_ids
 
 
 def find_batch(session: Session, batch_id: int) -> tuple[Batch, list[BatchFill], list[str], ChainTx | None]:

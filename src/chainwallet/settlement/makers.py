@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, LargeBinary, Numeric, Text, text
 from sqlmodel import Field, Session, SQLModel, col, select
@@ -210,29 +209,18 @@ def _inventory(session: Session, makers: set[str]) -> dict[tuple[str, str], int]
     return {(owner, code): int(units) for owner, code, units in rows}
 
 
-def lock_quotes(session: Session, quote_ids: Sequence[str]) -> dict[str, MakerQuote]:
-    """The quotes by id, locked in id order until the transaction ends."""
-    statement = (
-        select(MakerQuote)
-        .where(col(MakerQuote.id).in_(sorted(set(quote_ids))))
-        .order_by(MakerQuote.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    return {quote.id: quote for quote in session.exec(statement)}
-
-
-_RESERVE = """
+_CHANGE = """
 WITH locked AS (
-  SELECT q.id, u.units FROM maker_quote q
-  JOIN unnest(%(ids)s::text[], %(units)s::numeric[]) AS u(id, units) ON q.id = u.id
+  SELECT q.id, u.reserve, u.fill FROM maker_quote q
+  JOIN unnest(%(ids)s::text[], %(reserve)s::numeric[], %(fill)s::numeric[]) AS u(id, reserve, fill) ON q.id = u.id
   ORDER BY q.id FOR UPDATE OF q
 )
-UPDATE maker_quote q SET reserved_units = q.reserved_units + l.units FROM locked l
-WHERE q.id = l.id AND q.status = 'open' AND q.expires_at > %(until)s
-  AND q.reserved_units + q.filled_units + l.units <= q.sell_units
-RETURNING q.id
+UPDATE maker_quote q SET reserved_units = q.reserved_units + l.reserve, filled_units = q.filled_units + l.fill
+FROM locked l
+WHERE q.id = l.id AND q.reserved_units + q.filled_units + l.reserve + l.fill <= q.sell_units
 """
+_RESERVE = f"{_CHANGE} AND q.status = 'open' AND q.expires_at > %(until)s RETURNING q.id"
+_USE = f"{_CHANGE} RETURNING q.id"
 
 
 def reserve_quotes(session: Session, units: Mapping[str, int], *, lasting_s: float) -> frozenset[str]:
@@ -240,34 +228,26 @@ def reserve_quotes(session: Session, units: Mapping[str, int], *, lasting_s: flo
 
     All of a quote's units or none of them. What is reserved is given back by `use_quotes` with minus units.
     """
-    if not units:
+    return _change(session, _RESERVE, units, {}, until=utc_now() + timedelta(seconds=lasting_s))
+
+
+def use_quotes(session: Session, *, reserve: Mapping[str, int], fill: Mapping[str, int]) -> frozenset[str]:
+    """Change what is reserved and filled of quotes, by units that may be negative; the ids of those that had room.
+
+    Quotes are locked in id order until the transaction ends.
+    """
+    return _change(session, _USE, reserve, fill)
+
+
+def _change(
+    session: Session, statement: str, reserve: Mapping[str, int], fill: Mapping[str, int], **parameters: datetime
+) -> frozenset[str]:
+    wanted = sorted({*reserve, *fill})
+    if not wanted:
         return frozenset()
-    wanted = sorted(units)
-    rows = session.connection().exec_driver_sql(
-        _RESERVE,
-        {
-            "ids": wanted,
-            "units": "{" + ",".join(str(units[key]) for key in wanted) + "}",
-            "until": utc_now() + timedelta(seconds=lasting_s),
-        },
-    )
-    return frozenset(row[0] for row in rows)
-
-
-def use_quotes(session: Session, *, reserve: Mapping[str, int], fill: Mapping[str, int]) -> None:
-    """Change what is reserved and filled of quotes, by units that may be negative; the table's checks guard it."""
-    changes: list[dict[str, Any]] = [
-        {"id": key, "reserve": reserve.get(key, 0), "fill": fill.get(key, 0)} for key in sorted({*reserve, *fill})
-    ]
-    if changes:
-        session.connection().exec_driver_sql(
-            """UPDATE maker_quote q SET reserved_units = q.reserved_units + u.reserve,
-                                        filled_units = q.filled_units + u.fill
-               FROM unnest(%(ids)s::text[], %(reserve)s::numeric[], %(fill)s::numeric[]) AS u(id, reserve, fill)
-               WHERE q.id = u.id""",
-            {
-                "ids": [c["id"] for c in changes],
-                "reserve": [c["reserve"] for c in changes],
-                "fill": [c["fill"] for c in changes],
-            },
-        )
+    figures = {
+        name: "{" + ",".join(str(units.get(key, 0)) for key in wanted) + "}"
+        for name, units in (("reserve", reserve), ("fill", fill))
+    }
+    result = session.connection().exec_driver_sql(statement, {"ids": wanted} | figures | parameters)
+    return frozenset(row[0] for row in result) if result.returns_rows else frozenset()

@@ -94,21 +94,30 @@ def waiting(session: Session) -> tuple[int, float]:
     return count, (utc_now() - oldest).total_seconds() if oldest else 0.0
 
 
-def move_orders(
-    session: Session, order_ids: Sequence[str], *, source: OrderStatus, target: OrderStatus, batch_id: int | None = None
-) -> list[PlacedOrder]:
-    """Move orders from one status to another; returns those that were there to be moved, locked."""
+def take_orders(session: Session, order_ids: Sequence[str], *, batch_id: int) -> int:
+    """Give waiting orders to a batch; how many of them were still waiting. They are locked in id order."""
+    taken = session.connection().exec_driver_sql(
+        """WITH mine AS (
+             SELECT id FROM payment_order WHERE id = ANY(%(ids)s::text[]) AND status = 'placed' ORDER BY id FOR UPDATE
+           )
+           UPDATE payment_order o SET status = 'batched', batch_id = %(batch)s FROM mine WHERE o.id = mine.id""",
+        {"batch": batch_id, "ids": list(order_ids)},
+    )
+    return taken.rowcount
+
+
+def withdraw_orders(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:
+    """Take waiting orders back; those that were still waiting, as they were, locked in id order."""
     statement = (
         select(PlacedOrder)
-        .where(PlacedOrder.id.in_(sorted(order_ids)), PlacedOrder.status == source)  # type: ignore[attr-defined]
+        .where(PlacedOrder.id.in_(sorted(order_ids)), PlacedOrder.status == OrderStatus.PLACED)  # type: ignore[attr-defined]
         .order_by(PlacedOrder.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
     found = list(session.exec(statement))
     session.connection().exec_driver_sql(
-        "UPDATE payment_order SET status = %(target)s, batch_id = %(batch)s WHERE id = ANY(%(ids)s)",
-        {"target": target, "batch": batch_id, "ids": [order.id for order in found]},
+        "UPDATE payment_order SET status = 'withdrawn' WHERE id = ANY(%(ids)s)", {"ids": [order.id for order in found]}
     )
     for order in found:
         session.expunge(order)

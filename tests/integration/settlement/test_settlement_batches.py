@@ -280,7 +280,12 @@ def test_quote__never_promised_beyond_what_was_signed(bench: Bench) -> None:
     _, (offer,) = bench.maker(("USD", "10.00", "EUR", "9.00"))
     for reserve, fill in ((10_000_001, 0), (0, 10_000_001), (5_000_000, 5_000_001), (-1, 0), (0, -1)):
         with pytest.raises(IntegrityError), bench.database.transaction() as session:
-            use_quotes(session, reserve={offer.id: reserve}, fill={offer.id: fill})
+            session.connection().exec_driver_sql(
+                "UPDATE maker_quote SET reserved_units = %(reserve)s, filled_units = %(fill)s WHERE id = %(id)s",
+                {"reserve": reserve, "fill": fill, "id": offer.id},
+            )
+    with bench.database.transaction() as session:
+        assert use_quotes(session, reserve={offer.id: 10_000_001}, fill={}) == frozenset(), "and the guard before it"
     quote = bench.maker_quotes()[offer.id]
     assert (int(quote.reserved_units), int(quote.filled_units)) == (0, 0)
 

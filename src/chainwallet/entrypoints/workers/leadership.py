@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -48,7 +50,10 @@ class LeaderLock:
         return True
 
     def release(self) -> None:
-        """Let another process lead."""
+        """Let another process lead: at once, where the database can still be told."""
         if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")
+                self._connection.commit()
             self._connection.close()
             self._connection = None

@@ -96,8 +96,8 @@ def _commit(services: Services, draft: Draft, batch_id: int, data: bytes) -> Non
             chain_id=services.node.chain_id,
             fees=fees,
             mids=services.mids,
+            on_taken=lambda session, ids: advance(session, ids, TransferStatus.SUBMITTED),
         )
-        advance(session, [order.id for order in draft.orders], TransferStatus.SUBMITTED)
     _log.info("batch_committed", batch=batch_id, payments=len(draft.orders), fills=len(draft.clearing.fills))
 
 
