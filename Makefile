@@ -30,6 +30,15 @@ setup: $(VENV)/.ready node_modules/.ready ## install what is needed into .venv a
 .PHONY: setup-dev
 setup-dev: setup node_modules/.dev ## that, and what only the tests need from npm
 
+build/slither/.ready: requirements-slither.lock $(VENV)/.ready
+	@mkdir -p build && python3 -m venv build/slither
+	$(VENV)/bin/uv pip install --quiet --python build/slither/bin/python --require-hashes -r requirements-slither.lock
+	@touch $@
+
+.PHONY: slither
+slither: setup build/slither/.ready ## look the contracts over with slither
+	$(PY) scripts/slither_contracts.py
+
 .PHONY: demo
 demo: setup ## 2,000 real cross-border payments through the chain, from an empty folder
 	@mkdir -p build
@@ -60,7 +69,7 @@ check: build-folder setup-dev lint ## lint and the fast tests: two minutes
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not slow and not soak" tests
 
 .PHONY: test
-test: build-folder setup-dev lint ## everything: what CI runs
+test: build-folder setup-dev build/slither/.ready lint ## everything: what CI runs
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not soak" tests
 
 .PHONY: test-slow
@@ -79,3 +88,5 @@ build-folder: setup
 lock: setup ## renew the hashes of the dependencies' versions
 	$(VENV)/bin/uv pip compile --quiet --extra dev --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --no-emit-find-links pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile --quiet --group pyproject.toml:slither --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links -o requirements-slither.lock
