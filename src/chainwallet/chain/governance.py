@@ -40,13 +40,17 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What using a power would take and do. Times are Unix seconds, 0 where there is none."""
+    """What using a power would take and do.
+
+    `held_from` is when a grant that still waits takes effect, `ready_at` when an announced call may be executed: Unix
+    seconds, 0 where there is none. `send_to` and `send_data` are the next transaction, `refusal` the chain's objection.
+    """
 
     power: Power
     caller: str
     role: int
     standing: Standing
-    held_since: int
+    held_from: int
     delay_s: int
     ready_at: int
     send_to: str
@@ -62,10 +66,12 @@ class Assessment:
 def assess(node: Node, manager: str, power: Power, caller: str) -> Assessment:
     """Where `caller` stands, the transaction that comes next, and how the chain answers it now. Sends nothing."""
     access = AccessManager(node, manager)
+    # A chain of ours that nothing happens on has an old head; its next block is dated now.
+    now = max(node.head().timestamp, int(time.time()))
     role, may_now, delay_s = _restriction(access, power, caller)
-    membership = access.membership(role, caller)
+    since = access.membership(role, caller).since
     ready_at = access.ready_at(caller, power.target, power.data)
-    standing = _standing(node, may_now, delay_s, ready_at)
+    standing = _standing(may_now, delay_s, ready_at, now)
     to, data = {
         Standing.TO_ANNOUNCE: (manager, encode_schedule(power.target, power.data)),
         Standing.READY: (manager, encode_execute(power.target, power.data)),
@@ -76,7 +82,8 @@ def assess(node: Node, manager: str, power: Power, caller: str) -> Assessment:
             gas = node.estimate_gas(to, data, sender=caller)
         except CallReverted as reverted:
             refusal = reverted
-    return Assessment(power, caller, role, standing, membership.since, delay_s, ready_at, to, data, gas, refusal)
+    held_from = since if since > now else 0
+    return Assessment(power, caller, role, standing, held_from, delay_s, ready_at, to, data, gas, refusal)
 
 
 def use(node: Node, signer: Signer, found: Assessment) -> Receipt:
@@ -87,7 +94,7 @@ def use(node: Node, signer: Signer, found: Assessment) -> Receipt:
     if found.standing is Standing.NOT_HELD:
         raise PowerNotHeld(
             f"{found.caller} does not hold {found.role_name}"
-            + (f" before {utc(found.held_since)}" if found.held_since else "")
+            + (f" before {utc(found.held_from)}" if found.held_from else "")
             + ": let a holder send this, or have the role granted.",
         )
     if found.standing is Standing.WAITING:
@@ -97,9 +104,9 @@ def use(node: Node, signer: Signer, found: Assessment) -> Receipt:
     return send_call(node, signer, found.send_to, found.send_data)
 
 
-def cancel(node: Node, signer: Signer, manager: str, power: Power, *, announced_by: str) -> Receipt:
-    """Take an announcement back: by whoever made it, or an ADMIN. CallReverted if there is none, or by another."""
-    return send_call(node, signer, manager, encode_cancel(announced_by, power.target, power.data))
+def cancellation(power: Power, announced_by: str) -> bytes:
+    """The call to the manager that takes an announcement back: for whoever made it, or an ADMIN."""
+    return encode_cancel(announced_by, power.target, power.data)
 
 
 def _restriction(access: AccessManager, power: Power, caller: str) -> tuple[int, bool, int]:
@@ -114,15 +121,14 @@ def _restriction(access: AccessManager, power: Power, caller: str) -> tuple[int,
     return role, is_member and delay_s == 0, delay_s if is_member else 0
 
 
-def _standing(node: Node, may_now: bool, delay_s: int, ready_at: int) -> Standing:
+def _standing(may_now: bool, delay_s: int, ready_at: int, now: int) -> Standing:
     if may_now:
         return Standing.IMMEDIATE
     if delay_s == 0:
         return Standing.NOT_HELD
     if ready_at == 0:
         return Standing.TO_ANNOUNCE
-    # A chain of ours that nothing happens on has an old head; its next block is dated now.
-    return Standing.READY if ready_at <= max(node.head().timestamp, int(time.time())) else Standing.WAITING
+    return Standing.READY if ready_at <= now else Standing.WAITING
 
 
 def utc(timestamp: int) -> str:

@@ -48,7 +48,7 @@ def test_grant__role_over_customers__is_usable_only_after_the_wait(aged: Any) ->
     found = assess(aged.node, manager.address, power, NEWCOMER)
     assert found.standing is Standing.NOT_HELD
     assert found.refusal is not None
-    assert found.held_since - aged.node.head().timestamp > 6 * DAY
+    assert found.held_from - aged.node.head().timestamp > 6 * DAY
     pass_s(aged, LEAVE_FIRST_S - 60)
     assert assess(aged.node, manager.address, power, NEWCOMER).standing is Standing.NOT_HELD
     pass_s(aged, 61)

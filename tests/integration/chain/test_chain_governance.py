@@ -14,8 +14,9 @@ from chainwallet.chain.contracts.currency_token import CurrencyToken
 from chainwallet.chain.contracts.settlement_hub import SettlementHub
 from chainwallet.chain.deployment import Deployment
 from chainwallet.chain.errors import CallReverted, PowerNotHeld, PowerUnknown, PowerWaiting
-from chainwallet.chain.governance import Assessment, Standing, assess, cancel, use
+from chainwallet.chain.governance import Assessment, Standing, assess, cancellation, use
 from chainwallet.chain.powers import Power
+from chainwallet.chain.sending import send_call
 from chainwallet.chain.steps import LEAVE_FIRST_S
 from chainwallet.keys.signers import LocalSigner
 
@@ -149,12 +150,12 @@ def test_delay__announcement_cancelled__cannot_be_executed(world: Any, holder: L
     do(world, powers.grant(world.deployment, Role.PAUSER, holder.address, delay_s=HOUR), world.operator)
     power = powers.pause(world.deployment, "hub")
     do(world, power, holder)
-    cancel(world.node, holder, manager, power, announced_by=holder.address)
+    send_call(world.node, holder, manager, cancellation(power, holder.address))
     assert look(world, power, holder).standing is Standing.TO_ANNOUNCE
     do(world, power, holder)
-    cancel(world.node, world.operator, manager, power, announced_by=holder.address)
+    send_call(world.node, world.operator, manager, cancellation(power, holder.address))
     with pytest.raises(CallReverted) as refused:
-        cancel(world.node, holder, manager, power, announced_by=holder.address)
+        send_call(world.node, holder, manager, cancellation(power, holder.address))
     assert refused.value.name == "AccessManagerNotScheduled"
 
 

@@ -154,6 +154,8 @@ def test_delay__announced_then_executed_then_cancelled(anvil_world: Any, run: Ru
     code, out = run("unpause", "hub", "--cancel", "--announced-by", HOLDER, "--broadcast")
     assert code == 0, out
     assert "cancelled: " in out
+    code, out = run("unpause", "hub", "--cancel", key=holder_key)
+    assert (code, "AccessManagerNotScheduled" in out) == (1, True), "asked of the chain before anything is sent"
     assert "has to announce it first" in run("unpause", "hub", key=holder_key)[1]
 
 

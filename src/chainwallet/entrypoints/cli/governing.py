@@ -28,9 +28,10 @@ from chainwallet.chain.contracts.access_manager import AccessManager, Role
 from chainwallet.chain.contracts.currency_token import UNLIMITED
 from chainwallet.chain.deployment import Deployment, find_deployment
 from chainwallet.chain.errors import PowerNotHeld, PowerUnknown
-from chainwallet.chain.governance import Assessment, Standing, assess, cancel, use, utc
+from chainwallet.chain.governance import Assessment, Standing, assess, cancellation, use, utc
 from chainwallet.chain.node import Node, open_node
 from chainwallet.chain.powers import Power
+from chainwallet.chain.sending import send_call
 from chainwallet.entrypoints.cli.chain_options import add_chain_options, add_key_options, signer_from
 from chainwallet.keys.addresses import parse_address
 from chainwallet.keys.signers import LocalSigner
@@ -92,12 +93,15 @@ def _cancel(
     console: Console,
 ) -> int:
     announced_by = parse_address(options.announced_by or caller)
+    data = cancellation(power, announced_by)
     _say(console, "cancels", f"{power.words()}, announced by {announced_by}")
+    _say(console, "sends", f"to {deployment.access_manager}: 0x{data.hex()}")
+    gas = node.estimate_gas(deployment.access_manager, data, sender=caller)
+    _say(console, "the chain says", f"it works, with {gas:,} gas")
     if not options.broadcast or signer is None:
         console.print(_NOTHING_SENT)
         return 0
-    receipt = cancel(node, signer, deployment.access_manager, power, announced_by=announced_by)
-    _say_sent(console, "cancelled", receipt)
+    _say_sent(console, "cancelled", send_call(node, signer, deployment.access_manager, data))
     return 0
 
 
@@ -116,7 +120,7 @@ def _show(found: Assessment, node: Node, console: Console) -> None:
 def _standing(found: Assessment) -> str:
     match found.standing:
         case Standing.NOT_HELD:
-            return f"holds it only from {utc(found.held_since)}" if found.held_since else "does not hold it"
+            return f"holds it only from {utc(found.held_from)}" if found.held_from else "does not hold it"
         case Standing.TO_ANNOUNCE:
             return f"{found.standing}, {found.delay_s:,} s ahead"
         case Standing.WAITING:
