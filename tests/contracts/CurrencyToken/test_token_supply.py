@@ -79,6 +79,8 @@ def test_mint__no_minter_or_removed__refused(world: World, token: Any) -> None:
     receipt = world.send(token.functions.removeMinter(stranger), "mint_controller")
     assert world.chain.events(receipt) == [("MinterRemoved", {"minter": stranger})]
     assert world.refused(call, "stranger") == Refusal("MinterUnknown", (stranger,))
+    assert token.functions.minterAllowance(stranger).call() == 0
+    assert not token.functions.isMinter(stranger).call()
     again = world.refused(token.functions.removeMinter(stranger), "mint_controller")
     assert again == Refusal("MinterUnknown", (stranger,))
 
