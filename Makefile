@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
+NPM_QUIET := --no-save --no-audit --no-fund --ignore-scripts --loglevel=error
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help
@@ -17,11 +18,26 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 
 # Not npm ci: it fails where a registry lacks the chain binaries of other systems, which nobody here needs.
 node_modules/.ready: package-lock.json
-	@if command -v npm >/dev/null; then npm install --no-save --no-audit --no-fund --ignore-scripts --loglevel=error && touch $@; \
+	@if command -v npm >/dev/null; then npm install --omit=dev $(NPM_QUIET) && touch $@; \
 	else echo "npm is not here: no compiler and no anvil; the embedded chain is used instead."; fi
+
+node_modules/.dev: node_modules/.ready
+	@if command -v npm >/dev/null; then npm install $(NPM_QUIET) && touch $@; fi
 
 .PHONY: setup
 setup: $(VENV)/.ready node_modules/.ready ## install what is needed into .venv and node_modules
+
+.PHONY: setup-dev
+setup-dev: setup node_modules/.dev ## that, and what only the tests need from npm
+
+build/slither/.ready: requirements-slither.lock $(VENV)/.ready
+	@mkdir -p build && python3 -m venv build/slither
+	$(VENV)/bin/uv pip install --quiet --python build/slither/bin/python --require-hashes -r requirements-slither.lock
+	@touch $@
+
+.PHONY: slither
+slither: setup build/slither/.ready ## look the contracts over with slither
+	$(PY) scripts/slither_contracts.py
 
 .PHONY: demo
 demo: setup ## 2,000 real cross-border payments through the chain, from an empty folder
@@ -49,15 +65,15 @@ lint: setup ## style, types and floors
 	$(VENV)/bin/lint-imports --no-cache --verbose > build/floors.txt || { cat build/floors.txt; exit 1; }
 
 .PHONY: check
-check: build-folder lint ## lint and the fast tests: two minutes
+check: build-folder setup-dev lint ## lint and the fast tests: two minutes
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not slow and not soak" tests
 
 .PHONY: test
-test: build-folder lint ## everything: what CI runs
+test: build-folder setup-dev build/slither/.ready lint ## everything: what CI runs
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not soak" tests
 
 .PHONY: test-slow
-test-slow: build-folder setup ## the long runs: state machines with 100,000 steps and more
+test-slow: build-folder setup-dev ## the long runs: state machines with 100,000 steps and more
 	$(VENV)/bin/pytest -m soak tests
 
 .PHONY: bench
@@ -72,3 +88,5 @@ build-folder: setup
 lock: setup ## renew the hashes of the dependencies' versions
 	$(VENV)/bin/uv pip compile --quiet --extra dev --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	  --no-emit-find-links pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile --quiet --group pyproject.toml:slither --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links -o requirements-slither.lock

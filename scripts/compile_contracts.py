@@ -35,6 +35,7 @@ ARTIFACTS = ROOT / "src" / "chainwallet" / "chain" / "abi"
 
 SHIPPED = {
     "AccessManager": "@openzeppelin/contracts/access/manager/AccessManager.sol",
+    "AuditAnchor": "contracts/AuditAnchor.sol",
     "CurrencyToken": "contracts/CurrencyToken.sol",
     "SettlementHub": "contracts/SettlementHub.sol",
 }

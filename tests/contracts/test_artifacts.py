@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hub_world import ROOT, artifact, load_compiler_script
 
-NAMES = ("AccessManager", "CurrencyToken", "SettlementHub")
+NAMES = ("AccessManager", "AuditAnchor", "CurrencyToken", "SettlementHub")
 
 
 @pytest.mark.parametrize("name", NAMES)

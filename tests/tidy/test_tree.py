@@ -35,7 +35,7 @@ def test_modules__no_name_that_says_nothing() -> None:
 
 
 def test_locks__name_no_address() -> None:
-    for name in ("requirements.lock", "package-lock.json"):
+    for name in ("requirements.lock", "requirements-slither.lock", "package-lock.json"):
         text = (ROOT / name).read_text()
         assert not re.search(r'"resolved"|--index-url|--find-links| @ https?://', text), f"{name} names an address"
 

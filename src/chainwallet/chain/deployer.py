@@ -7,7 +7,6 @@ currencies take three waves, however long a block takes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +17,14 @@ from chainwallet.chain.errors import DeploymentFailed, DeploymentIncomplete
 from chainwallet.chain.fees import suggest
 from chainwallet.chain.node import Node
 from chainwallet.chain.outcome import Rejected, RejectReason
+from chainwallet.chain.sending import FEE_CAP_WEI, MINED_TIMEOUT_S, wait_until_mined
 from chainwallet.chain.steps import Step, StepKind, Surroundings, missing_steps, plan_steps
 from chainwallet.keys.intents import Transaction
 from chainwallet.keys.keccak import keccak
 from chainwallet.keys.signers import SignedTransaction, Signer
 
 GWEI = 10**9
-FEE_CAP_WEI = 500 * GWEI
 GAS_TX_MAX = 16_000_000  # EIP-7825 caps a transaction at 2**24 gas
-MINED_TIMEOUT_S = 600.0
-RESEND_AFTER_S = 2.0
 
 Say = Callable[[str], None]
 
@@ -237,20 +234,10 @@ class _Run:
                 )
 
     def _mined(self, tx_hash: str, raw: bytes | None = None) -> Receipt:
-        """The receipt, once there is one. Bytes that the node has lost, or never got, are sent again as they are."""
-        started = looked = time.monotonic()
-        pause_s = 0.002
-        while (now := time.monotonic()) - started < MINED_TIMEOUT_S:
-            receipt = self._node.receipt(tx_hash)
-            if receipt is not None:
-                return receipt
-            if raw is not None and now - looked > RESEND_AFTER_S:
-                looked = now
-                if not self._node.knows(tx_hash):
-                    self._node.send_raw(raw)
-            time.sleep(pause_s)
-            pause_s = min(1.0, pause_s * 1.5)
-        raise DeploymentFailed(f"Transaction {tx_hash} was not mined in {MINED_TIMEOUT_S:.0f} s; run it again.")
+        receipt = wait_until_mined(self._node, tx_hash, raw)
+        if receipt is None:
+            raise DeploymentFailed(f"Transaction {tx_hash} was not mined in {MINED_TIMEOUT_S:.0f} s; run it again.")
+        return receipt
 
     def _confirm(self, steps: Sequence[Step], receipt: Receipt) -> None:
         for step in steps:

@@ -26,6 +26,7 @@ class Deployment:
     treasury: str
     issuer: str
     tokens: dict[str, str]
+    anchor: str
 
 
 @dataclass(slots=True)
@@ -97,6 +98,7 @@ class Record:
             treasury=self.treasury,
             issuer=self.deployer,
             tokens={code: self.steps[f"token:{code}"]["address"] for code in currencies},
+            anchor=self.steps["anchor"]["address"],
         )
 
 
@@ -105,6 +107,17 @@ def recorded_currencies(folder: Path, node: Node) -> list[str]:
     record = Record.load(folder, node)
     steps = record.steps if record is not None else {}
     return sorted(step.removeprefix("token:") for step in steps if step.startswith("token:"))
+
+
+def find_deployment(folder: Path, node: Node) -> Deployment:
+    """The recorded contracts of this chain, with every currency; DeploymentIncomplete without a complete record."""
+    record = Record.load(folder, node)
+    if record is None or any(record.address(step) is None for step in ("manager", "hub", "anchor")):
+        raise DeploymentIncomplete(
+            f"{path_for(folder, node)} is no complete record of chain {node.chain_id}: name the folder that holds it, "
+            "or finish the deployment with `chainwallet deploy`."
+        )
+    return record.deployment(recorded_currencies(folder, node))
 
 
 def path_for(folder: Path, node: Node) -> Path:

@@ -106,3 +106,33 @@ class TransactionNotMined(ChainwalletError):
     code = "CHAIN_TRANSACTION_NOT_MINED"
     status = 404
     retryable = True
+
+
+class PowerUnknown(ChainwalletError):
+    """No such power here: an unknown currency, a function that no contract of ours has, a value out of range."""
+
+    code = "CHAIN_POWER_UNKNOWN"
+    status = 422
+
+
+class PowerNotHeld(ChainwalletError):
+    """The account does not hold the role that the call takes, or not yet."""
+
+    code = "CHAIN_POWER_NOT_HELD"
+    status = 403
+
+
+class PowerWaiting(ChainwalletError):
+    """The call is announced, and its delay is not over yet."""
+
+    code = "CHAIN_POWER_WAITING"
+    status = 409
+    retryable = True
+
+
+class SendFailed(ChainwalletError):
+    """A transaction was refused by the node, reverted, or was not mined in time."""
+
+    code = "CHAIN_SEND_FAILED"
+    status = 502
+    retryable = True

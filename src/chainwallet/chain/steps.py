@@ -11,13 +11,16 @@ from eth_abi.abi import encode
 from chainwallet.chain.contracts.access_manager import (
     Role,
     encode_execute,
+    encode_get_target_function_role,
     encode_grant_role,
-    encode_has_role,
     encode_label_role,
     encode_multicall,
+    encode_set_grant_delay,
+    encode_set_target_admin_delay,
     encode_set_target_function_role,
 )
 from chainwallet.chain.contracts.artifacts import artifact, selector
+from chainwallet.chain.contracts.audit_anchor import ANCHOR
 from chainwallet.chain.contracts.currency_token import (
     COMPLIANCE_FUNCTIONS,
     MINT_CONTROLLER_FUNCTIONS,
@@ -40,6 +43,10 @@ _SETTLE = selector(
 )
 _LIST_CURRENCY = selector("listCurrency(uint16,address)")
 
+# What may change around a customer's money waits this long: whoever wants to leave first, can (docs/decisions/0005).
+LEAVE_FIRST_S = 7 * 86_400
+DELAYED_ROLES = (Role.ADMIN, Role.GOVERNOR, Role.SETTLER, Role.MINT_CONTROLLER, Role.COMPLIANCE, Role.PAUSER)
+
 
 class StepKind(Enum):
     """What a step does; `wave` says when, `gas_about` is what it used when this was written."""
@@ -47,8 +54,9 @@ class StepKind(Enum):
     MANAGER = (1, 3_000_000)
     HUB = (2, 3_600_000)
     TOKEN = (2, 2_600_000)
-    ROLES = (3, 450_000)
-    WIRING = (3, 290_000)
+    ANCHOR = (2, 600_000)
+    ROLES = (3, 650_000)
+    WIRING = (3, 320_000)
     APPROVAL = (3, 47_000)
 
     def __init__(self, wave: int, gas_about: int) -> None:
@@ -76,7 +84,7 @@ class Step:
     @property
     def creates(self) -> bool:
         """Whether it puts a contract on the chain."""
-        return self.kind in (StepKind.MANAGER, StepKind.HUB, StepKind.TOKEN)
+        return self.kind in (StepKind.MANAGER, StepKind.HUB, StepKind.TOKEN, StepKind.ANCHOR)
 
     @property
     def bundled(self) -> bool:
@@ -98,8 +106,9 @@ def plan_steps(codes: Sequence[str]) -> list[Step]:
     return [
         Step("manager", StepKind.MANAGER, "create the access manager"),
         Step("hub", StepKind.HUB, "create the settlement hub"),
+        Step("anchor", StepKind.ANCHOR, "create the audit anchor"),
         *(Step(f"token:{code}", StepKind.TOKEN, f"create the {code} token", code) for code in codes),
-        Step("roles", StepKind.ROLES, "grant the operator's roles and guard the hub's functions"),
+        Step("roles", StepKind.ROLES, "grant the operator's roles, guard hub and anchor, set the delays"),
         *(
             Step(f"currency:{code}", StepKind.WIRING, f"guard, list and open {code} for minting", code)
             for code in codes
@@ -132,6 +141,8 @@ class Surroundings:
         if step.kind is StepKind.HUB:
             arguments = encode(("address", "address"), (manager, address_bytes(self.record.treasury)))
             return artifact("SettlementHub").bytecode + arguments
+        if step.kind is StepKind.ANCHOR:
+            return artifact("AuditAnchor").bytecode + encode(("address",), (manager,))
         names = (f"chainwallet {step.code}", f"{step.code}c")
         return artifact("CurrencyToken").bytecode + encode(("string", "string", "address"), (*names, manager))
 
@@ -139,13 +150,7 @@ class Surroundings:
         """The calls to the manager that a bundled step is made of."""
         hub = self._at("hub")
         if step.kind is StepKind.ROLES:
-            for role in (Role.GOVERNOR, Role.SETTLER, Role.MINT_CONTROLLER, Role.COMPLIANCE, Role.PAUSER):
-                yield encode_label_role(role)
-                yield encode_grant_role(role, self.account)
-            yield encode_set_target_function_role(hub, [_SETTLE], Role.SETTLER)
-            yield encode_set_target_function_role(hub, [_LIST_CURRENCY], Role.GOVERNOR)
-            yield encode_set_target_function_role(hub, COMPLIANCE_FUNCTIONS, Role.COMPLIANCE)
-            yield encode_set_target_function_role(hub, PAUSER_FUNCTIONS, Role.PAUSER)
+            yield from self._role_calls(hub, self._at("anchor"))
             return
         token = self._at(f"token:{step.code}")
         # Before the token's functions are guarded: until then they are the administrator's, whichever roles are mined.
@@ -154,6 +159,21 @@ class Surroundings:
         yield encode_set_target_function_role(token, MINT_CONTROLLER_FUNCTIONS, Role.MINT_CONTROLLER)
         yield encode_set_target_function_role(token, COMPLIANCE_FUNCTIONS, Role.COMPLIANCE)
         yield encode_set_target_function_role(token, PAUSER_FUNCTIONS, Role.PAUSER)
+        yield encode_set_target_admin_delay(token, LEAVE_FIRST_S)
+
+    def _role_calls(self, hub: str, anchor: str) -> Iterator[bytes]:
+        for role in Role:
+            if role is not Role.ADMIN:
+                yield encode_label_role(role)
+                yield encode_grant_role(role, self.account)
+        yield encode_set_target_function_role(hub, [_SETTLE], Role.SETTLER)
+        yield encode_set_target_function_role(hub, [_LIST_CURRENCY], Role.GOVERNOR)
+        yield encode_set_target_function_role(hub, COMPLIANCE_FUNCTIONS, Role.COMPLIANCE)
+        yield encode_set_target_function_role(hub, PAUSER_FUNCTIONS, Role.PAUSER)
+        for role in DELAYED_ROLES:
+            yield encode_set_grant_delay(role, LEAVE_FIRST_S)
+        yield encode_set_target_admin_delay(hub, LEAVE_FIRST_S)
+        yield encode_set_target_function_role(anchor, [ANCHOR], Role.ANCHORER)
 
     def _at(self, step_id: str) -> str:
         address = self.record.address(step_id)
@@ -204,12 +224,13 @@ def _drop_absent(around: Surroundings) -> None:
 def _probe(around: Surroundings, step: Step) -> tuple[tuple[str, bytes], bytes] | None:
     """A view to call and how its answer starts if the step is done; None if a contract it needs is not there."""
     record = around.record
-    manager, hub = record.address("manager"), record.address("hub")
+    manager, hub, anchor = record.address("manager"), record.address("hub"), record.address("anchor")
     token = record.address(f"token:{step.code}")
-    if manager is None or hub is None or (step.code and token is None):
+    if manager is None or hub is None or anchor is None or (step.code and token is None):
         return None
     if step.kind is StepKind.ROLES:
-        return (manager, encode_has_role(Role.SETTLER, around.account)), (1).to_bytes(32, "big")
+        # Not whether the deployer holds the roles: once they are handed on, it no longer does.
+        return (manager, encode_get_target_function_role(anchor, ANCHOR)), Role.ANCHORER.to_bytes(32, "big")
     assert token is not None
     if step.kind is StepKind.WIRING:
         return (hub, encode_token_of(currency(step.code).id)), bytes(12) + address_bytes(token)

@@ -1,12 +1,4 @@
-"""freeze, unfreeze, pause, unpause
-
-given a frozen account
-  it should refuse to send, to receive, to spend what others allow it, to be spent from, to be permitted out of
-given an unfrozen account                      it should move again
-given an account already (not) frozen          it should refuse
-given the zero address                         it should refuse to freeze it: that would stop minting for everyone
-given a paused token                           it should refuse every movement and resume after
-"""
+"""freeze, unfreeze, pause, unpause: who and what they stop, and what not. The tree is CurrencyToken.tree."""
 
 from __future__ import annotations
 
@@ -76,3 +68,54 @@ def test_pause__every_movement__refused_until_unpaused(world: World, token: Any)
     world.send(token.functions.unpause(), "pauser")
     assert world.refused(token.functions.unpause(), "pauser") == Refusal("ExpectedPause")
     world.send(spend, "governor")
+
+
+def test_freeze__holder_with_too_little__is_told_of_the_freeze(world: World, token: Any) -> None:
+    world.send(token.functions.freeze(HOLDER), "compliance")
+    stranger = world.who["stranger"]
+    assert world.refused(token.functions.transfer(HOLDER, 10**9), "stranger") == Refusal("AccountIsFrozen", (HOLDER,))
+    assert world.refused(token.functions.transfer(account("other").address, 10**9), "stranger") == Refusal(
+        "ERC20InsufficientBalance", (stranger, 100, 10**9)
+    ), "nobody else's"
+
+
+def test_freeze__self_transfer_or_nothing__refused(world: World, token: Any) -> None:
+    stranger = world.who["stranger"]
+    world.send(token.functions.freeze(stranger), "compliance")
+    frozen = Refusal("AccountIsFrozen", (stranger,))
+    assert world.refused(token.functions.transfer(stranger, 1), "stranger") == frozen
+    assert world.refused(token.functions.transfer(HOLDER, 0), "stranger") == frozen
+
+
+def test_freeze__allowances__can_be_given_and_taken_but_not_used(world: World, token: Any) -> None:
+    """Nothing moves by an allowance, and taking one back must stay possible."""
+    stranger, spender = world.who["stranger"], world.who["governor"]
+    world.send(token.functions.approve(spender, 10), "stranger")
+    world.send(token.functions.freeze(stranger), "compliance")
+    world.send(token.functions.approve(spender, 0), "stranger")
+    assert token.functions.allowance(stranger, spender).call() == 0
+    world.send(token.functions.approve(spender, 5), "stranger")
+    call = token.functions.transferFrom(stranger, HOLDER, 5)
+    assert world.refused(call, "governor") == Refusal("AccountIsFrozen", (stranger,))
+
+
+def test_freeze__unlimited_spender__is_stopped_too(world: World, token: Any) -> None:
+    spender = world.who["governor"]
+    world.send(token.functions.approve(spender, 2**256 - 1), "stranger")
+    world.send(token.functions.freeze(spender), "compliance")
+    call = token.functions.transferFrom(world.who["stranger"], HOLDER, 1)
+    assert world.refused(call, "governor") == Refusal("AccountIsFrozen", (spender,))
+
+
+def test_pause__allowances_freezes_and_minters__go_on(world: World, token: Any) -> None:
+    receipt = world.send(token.functions.pause(), "pauser")
+    assert world.chain.events(receipt) == [("Paused", {"account": world.who["pauser"]})]
+    assert token.functions.paused().call()
+    world.send(token.functions.approve(world.who["governor"], 1), "stranger")
+    world.send(token.functions.freeze(HOLDER), "compliance")
+    world.send(token.functions.unfreeze(HOLDER), "compliance")
+    world.send(token.functions.configureMinter(HOLDER, 1), "mint_controller")
+    world.send(token.functions.removeMinter(HOLDER), "mint_controller")
+    receipt = world.send(token.functions.unpause(), "pauser")
+    assert world.chain.events(receipt) == [("Unpaused", {"account": world.who["pauser"]})]
+    assert not token.functions.paused().call()

@@ -1,23 +1,4 @@
-"""ERC-3009 transferWithAuthorization, receiveWithAuthorization, cancelAuthorization; ERC-2612 permit
-
-transferWithAuthorization, with a signature in one piece and with v, r, s
-  given a valid authorization                  it should move the units, mark the nonce and emit AuthorizationUsed
-  given nonces out of sequence                 it should take each once
-  given the nonce again, or cancelled          it should refuse with AuthorizationSpent
-  given a time outside the window, both ends exclusive    it should refuse
-  given a changed field, another signer, chain, token, kind, a high-s twin or 64 bytes
-                                               it should refuse with AuthorizationSignatureInvalid
-  given too little held, a frozen holder or a paused token    it should refuse
-  given a contract account                     it should ask the account (ERC-1271)
-receiveWithAuthorization
-  given a caller that is not the payee         it should refuse with AuthorizationCallerNotPayee
-  given a transfer authorization, or the other way round      it should refuse
-cancelAuthorization
-  given its signer's word                      it should spend the nonce and emit AuthorizationCanceled
-permit
-  given a valid permit                         it should set the allowance, once
-  given a late or foreign one                  it should refuse
-"""
+"""ERC-3009 authorizations and ERC-2612 permits: taken once, exactly as signed. The tree is CurrencyToken.tree."""
 
 from __future__ import annotations
 
@@ -253,3 +234,87 @@ def test_permit__late_or_foreign__refused(world: World, token: Any) -> None:
     assert world.refused(call, "governor") == Refusal("ERC2612ExpiredSignature", (late,))
     call = token.functions.permit(HOLDER.address, spender, 30, FAR, *parts)
     assert world.refused(call, "governor").name == "ERC2612InvalidSigner"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_authorization__frozen_source_or_target__refused(world: World, token: Any, payee: str, kind: str) -> None:
+    move = Move(HOLDER.address, payee)
+    call = call_of(token, kind, move, sign(world, token, kind, move))
+    for who in (HOLDER.address, payee):
+        world.send(token.functions.freeze(who), "compliance")
+        assert world.refused(call, "stranger") == Refusal("AccountIsFrozen", (who,))
+        world.send(token.functions.unfreeze(who), "compliance")
+    call.call({"from": payee})
+
+
+def test_authorization__frozen_relayer__moves_all_the_same(world: World, token: Any) -> None:
+    """It decides nothing: holder and payee are who moves, and anyone else could send the same bytes."""
+    world.send(token.functions.freeze(world.who["stranger"]), "compliance")
+    move = Move(HOLDER.address, PAYEE)
+    world.send(call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move)), "stranger")
+    assert token.functions.balanceOf(PAYEE).call() == 40
+
+
+def test_authorization__refused_transfer__leaves_the_nonce(world: World, token: Any) -> None:
+    move = Move(HOLDER.address, PAYEE, units=101)
+    call = call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move))
+    assert world.refused(call, "stranger").name == "ERC20InsufficientBalance"
+    assert not token.functions.authorizationState(HOLDER.address, move.nonce).call()
+
+
+def test_authorization__same_nonce_of_another__is_its_own(world: World, token: Any) -> None:
+    other = account("other")
+    world.send(token.functions.transfer(other.address, 10), "issuer")
+    for signer in (HOLDER, other):
+        move = Move(signer.address, PAYEE, units=1)
+        world.send(call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move, signer)), "stranger")
+    assert token.functions.balanceOf(PAYEE).call() == 2
+
+
+def test_receive__transfer_authorization_or_the_other_way_round__refused(world: World, token: Any, payee: str) -> None:
+    move = Move(HOLDER.address, payee)
+    for kind, other in (KINDS, KINDS[::-1]):
+        refused = world.refused(call_of(token, kind, move, sign(world, token, other, move)), "stranger")
+        assert refused.name == "AuthorizationSignatureInvalid"
+
+
+def test_cancel__paused_token_or_frozen_holder__still_cancels(world: World, token: Any) -> None:
+    """Taking a signature back moves nothing."""
+    world.send(token.functions.freeze(HOLDER.address), "compliance")
+    world.send(token.functions.pause(), "pauser")
+    values = (HOLDER.address, b"\x01" * 32)
+    signature = sign(world, token, "cancelAuthorization", values)
+    world.send(call_of(token, "cancelAuthorization", values, signature), "stranger")
+    assert token.functions.authorizationState(*values).call()
+
+
+def test_cancel__contract_account__is_asked(world: World, token: Any) -> None:
+    wallet = world.chain.deploy(mock("ContractWallet"), HOLDER.address)
+    values = (wallet.address, b"\x01" * 32)
+    signature = sign(world, token, "cancelAuthorization", values)
+    world.send(call_of(token, "cancelAuthorization", values, signature), "stranger")
+    assert token.functions.authorizationState(*values).call()
+
+
+def test_cancel__after_use__refused(world: World, token: Any) -> None:
+    move = Move(HOLDER.address, PAYEE)
+    world.send(call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move)), "stranger")
+    values = (HOLDER.address, move.nonce)
+    call = call_of(token, "cancelAuthorization", values, sign(world, token, "cancelAuthorization", values))
+    assert world.refused(call, "stranger") == Refusal("AuthorizationSpent", values)
+
+
+def test_permit__frozen_owner__sets_what_cannot_be_used(world: World, token: Any) -> None:
+    spender = world.who["stranger"]
+    world.send(token.functions.freeze(HOLDER.address), "compliance")
+    signature = sign(world, token, "permit", (HOLDER.address, spender, 30, 0, FAR))
+    parts = (signature[64], signature[:32], signature[32:64])
+    world.send(token.functions.permit(HOLDER.address, spender, 30, FAR, *parts), "governor")
+    spend = token.functions.transferFrom(HOLDER.address, PAYEE, 30)
+    assert world.refused(spend, "stranger") == Refusal("AccountIsFrozen", (HOLDER.address,))
+
+
+def test_permit__owner_nobody__refused(world: World, token: Any) -> None:
+    """A signature that recovers nothing is nobody's, not the zero address's."""
+    call = token.functions.permit("0x" + "00" * 20, world.who["stranger"], 1, FAR, 27, bytes(32), bytes(32))
+    assert world.refused(call, "governor").name == "ECDSAInvalidSignature"

@@ -1,19 +1,4 @@
-"""decimals, configureMinter, removeMinter, mint, burn, and the ERC-20 it is
-
-configureMinter / removeMinter
-  it should set the allowance, replace a former one, emit, and be refused to others
-  given an account that is no minter           removeMinter should refuse with MinterUnknown
-mint
-  given a minter within its allowance          it should create the units and use the allowance up
-  given more than the allowance                it should refuse with MinterAllowanceShort
-  given no minter, or one removed              it should refuse with MinterUnknown
-  given nothing, or for nobody                 it should refuse
-  given a frozen minter or account             it should refuse with AccountIsFrozen
-burn
-  given a minter that holds the units          it should destroy its own and leave the allowance
-  given no minter, nothing, or too little held it should refuse
-transfer                                       it should move units, and refuse more than held
-"""
+"""configureMinter, removeMinter, mint, burn, and who may do what. The tree is CurrencyToken.tree."""
 
 from __future__ import annotations
 
@@ -94,6 +79,8 @@ def test_mint__no_minter_or_removed__refused(world: World, token: Any) -> None:
     receipt = world.send(token.functions.removeMinter(stranger), "mint_controller")
     assert world.chain.events(receipt) == [("MinterRemoved", {"minter": stranger})]
     assert world.refused(call, "stranger") == Refusal("MinterUnknown", (stranger,))
+    assert token.functions.minterAllowance(stranger).call() == 0
+    assert not token.functions.isMinter(stranger).call()
     again = world.refused(token.functions.removeMinter(stranger), "mint_controller")
     assert again == Refusal("MinterUnknown", (stranger,))
 
@@ -129,7 +116,30 @@ def test_burn__no_minter_nothing_or_too_much__refused(world: World, token: Any) 
     assert world.refused(token.functions.burn(2**200), "issuer").name == "ERC20InsufficientBalance"
 
 
-def test_transfer__more_than_held__refused(world: World, token: Any) -> None:
-    world.send(token.functions.transfer(HOLDER, 5), "issuer")
-    assert token.functions.balanceOf(HOLDER).call() == 5
-    assert world.refused(token.functions.transfer(HOLDER, 1), "stranger").name == "ERC20InsufficientBalance"
+def test_mint__frozen_then_unfrozen_minter__goes_on_with_its_allowance(world: World, token: Any) -> None:
+    """How a rogue minter is stopped at once: removing it may have to be announced first."""
+    issuer = world.who["issuer"]
+    allowed = token.functions.minterAllowance(issuer).call()
+    world.send(token.functions.freeze(issuer), "compliance")
+    assert world.refused(token.functions.mint(HOLDER, 1), "issuer") == Refusal("AccountIsFrozen", (issuer,))
+    world.send(token.functions.unfreeze(issuer), "compliance")
+    world.send(token.functions.mint(HOLDER, 1), "issuer")
+    assert token.functions.minterAllowance(issuer).call() == allowed - 1
+
+
+def test_configure_minter__nothing__leaves_a_minter_that_can_only_burn(world: World, token: Any) -> None:
+    issuer = world.who["issuer"]
+    world.send(token.functions.configureMinter(issuer, 0), "mint_controller")
+    refused = world.refused(token.functions.mint(HOLDER, 1), "issuer")
+    assert refused == Refusal("MinterAllowanceShort", (issuer, 0, 1))
+    world.send(token.functions.burn(1), "issuer")
+
+
+def test_minters__have_allowances_of_their_own(world: World, token: Any) -> None:
+    stranger, governor = world.who["stranger"], world.who["governor"]
+    world.send(token.functions.configureMinter(stranger, 10), "mint_controller")
+    world.send(token.functions.configureMinter(governor, 20), "mint_controller")
+    world.send(token.functions.mint(HOLDER, 10), "stranger")
+    assert token.functions.minterAllowance(stranger).call() == 0
+    assert token.functions.minterAllowance(governor).call() == 20
+    assert not token.functions.isMinter(HOLDER).call()

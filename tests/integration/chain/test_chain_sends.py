@@ -238,5 +238,5 @@ def test_deploy__sends_of_unknown_outcome__looked_up_and_sent_again(
     proxy.spoil("eth_sendRawTransaction", fault, times=2)
     deployment = deploy(through, operator, currencies=["EUR"], folder=tmp_path / "deployments", broadcast=True)
     assert anvil.code(deployment.hub)
-    assert anvil.nonce(operator.address) == 5
-    assert proxy.seen == (7 if fault is Fault.LOSE_REQUEST else 5)
+    assert anvil.nonce(operator.address) == 6
+    assert proxy.seen == (8 if fault is Fault.LOSE_REQUEST else 6)

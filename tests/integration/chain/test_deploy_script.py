@@ -46,7 +46,7 @@ def test_deploy__dev_account_on_anvil__dry_then_done_then_nothing(
 ) -> None:
     code, out = run("--rpc-url", anvil.url, "--dev-account")
     assert code == 0
-    assert "9 missing" in out
+    assert "10 missing" in out
     assert "Nothing was sent" in out
     assert anvil.head().number == 0
     assert not (tmp_path / "deployments").exists()

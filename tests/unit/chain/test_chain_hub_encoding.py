@@ -194,4 +194,5 @@ def test_roles__fixed_numbers() -> None:
         ("MINT_CONTROLLER", 3),
         ("COMPLIANCE", 4),
         ("PAUSER", 5),
+        ("ANCHORER", 6),
     ]

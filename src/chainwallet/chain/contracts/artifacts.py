@@ -11,7 +11,7 @@ from typing import Any
 
 from chainwallet.keys.keccak import keccak
 
-CONTRACTS = ("AccessManager", "CurrencyToken", "SettlementHub")
+CONTRACTS = ("AccessManager", "AuditAnchor", "CurrencyToken", "SettlementHub")
 
 
 @dataclass(frozen=True, slots=True)

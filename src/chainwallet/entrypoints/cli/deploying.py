@@ -21,15 +21,12 @@ from rich.table import Table
 
 from chainwallet.chain.deployer import GWEI, Plan, deploy, plan
 from chainwallet.chain.deployment import Deployment
-from chainwallet.chain.errors import ChainNotManaged
 from chainwallet.chain.node import Node, open_node
+from chainwallet.entrypoints.cli.chain_options import add_chain_options, add_key_options, signer_from
 from chainwallet.keys.signers import LocalSigner
 from chainwallet.kit.errors import ChainwalletError
 
 CURRENCIES = "EUR,USD,GBP,JPY,CHF,CNY"
-ANVIL_CHAIN_ID = 31337
-# The first account of anvil's and hardhat's published test phrase: everybody's key, worth nothing anywhere else.
-DEV_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,7 +50,7 @@ def _run(node: Node, options: argparse.Namespace, console: Console, scratch: Pat
     currencies = [code.strip().upper() for code in options.currencies.split(",") if code.strip()]
     rehearsal = node.kind == "embedded"
     folder = scratch if rehearsal else options.deployments
-    signer = LocalSigner("0x" + os.urandom(32).hex()) if rehearsal else _signer(node, options)
+    signer = LocalSigner("0x" + os.urandom(32).hex()) if rehearsal else signer_from(node, options)
     if rehearsal:
         node.fund(signer.address)
     _show_plan(plan(node, signer, currencies=currencies, folder=folder, treasury=options.treasury), console)
@@ -81,34 +78,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog=(__doc__ or "").partition("\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rpc-url", required=True, help="JSON-RPC URL of the chain, or `embedded` for a rehearsal")
-    parser.add_argument("--broadcast", action="store_true", help="send transactions; without it nothing is sent")
+    add_chain_options(parser, url_help="JSON-RPC URL of the chain, or `embedded` for a rehearsal")
     parser.add_argument("--currencies", default=CURRENCIES, help=f"ISO 4217 codes (default {CURRENCIES})")
-    parser.add_argument("--deployments", type=Path, default=Path("deployments"), help="folder of the records")
     parser.add_argument("--treasury", help="address that surplus goes to (default: the deployer); fixed for good")
-    key = parser.add_mutually_exclusive_group()
-    key.add_argument("--private-key-file", type=Path, help="file with the deployer's key in hex")
-    key.add_argument("--dev-account", action="store_true", help="on a local anvil: use its first, funded account")
+    add_key_options(parser)
     return parser.parse_args(arguments)
-
-
-def _signer(node: Node, options: argparse.Namespace) -> LocalSigner:
-    if options.dev_account:
-        if node.chain_id != ANVIL_CHAIN_ID:
-            raise ChainNotManaged(
-                f"--dev-account is for a local anvil (chain {ANVIL_CHAIN_ID}); chain {node.chain_id} is not one, and "
-                "everybody has that key."
-            )
-        return LocalSigner(DEV_KEY)
-    if options.private_key_file is not None:
-        return LocalSigner(options.private_key_file.read_text(encoding="ascii").strip())
-    key = os.environ.get("CHAINWALLET_DEPLOYER_KEY")
-    if not key:
-        raise ChainwalletError(
-            "Which key deploys? Set CHAINWALLET_DEPLOYER_KEY, or give --private-key-file, or --dev-account on a local "
-            "anvil."
-        )
-    return LocalSigner(key)
 
 
 def _show_plan(found: Plan, console: Console) -> None:
@@ -132,6 +106,7 @@ def _show_deployment(deployment: Deployment, console: Console) -> None:
     table = Table("contract", "address")
     table.add_row("access manager", deployment.access_manager)
     table.add_row("settlement hub", deployment.hub)
+    table.add_row("audit anchor", deployment.anchor)
     for code, address in deployment.tokens.items():
         table.add_row(f"{code} token", address)
     console.print(table)

@@ -85,6 +85,17 @@ def deploy(context: typer.Context) -> None:
     raise typer.Exit(main(context.args))
 
 
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    options_metavar="POWER ... --rpc-url URL [--broadcast] [--help]",
+)
+def govern(context: typer.Context) -> None:
+    """Use a power over the contracts: roles, freezes, pauses, minters, listings, anchors; dry without --broadcast."""
+    from chainwallet.entrypoints.cli.governing import main
+
+    raise typer.Exit(main(context.args))
+
+
 @app.command()
 def reconcile(data_dir: DataDir = None) -> None:
     """Compare the books with the chain, position by position; exit status 1 if they differ."""
