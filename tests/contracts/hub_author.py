@@ -96,7 +96,9 @@ class Author:
         self.left[payer, source] = self.left.get((payer, source), 0) - units
         memo = self.draw.randbytes(32)
         self.orders.append(
-            self.machine.sign(Order(payer, payee, source, units, target, target_units, nonce, FAR, memo))
+            self.machine.sign(
+                Order(payer, payee, source, units, target, target_units, nonce, self.draw.choice([FAR, FAR + 1]), memo)
+            )
         )
 
     def _spoil(self, batch: SignedBatch) -> SignedBatch:
@@ -106,7 +108,7 @@ class Author:
             self._reuse_id,
             self._forge,
             self._resign,
-            self._drop_signature,
+            self._cut,
             self._empty,
         ]
         if batch.quotes:
@@ -204,8 +206,8 @@ class Author:
         )
         return _with(batch, orders=(*batch.orders[:place], spoiled, *batch.orders[place + 1 :]))
 
-    def _drop_signature(self, batch: SignedBatch) -> SignedBatch:
-        return _with(batch, order_signatures_missing=1)
+    def _cut(self, batch: SignedBatch) -> SignedBatch:
+        return _with(batch, bytes_off=self.draw.choice([-70, -2, -1, 1, 18, 99]))
 
     def _overfill(self, batch: SignedBatch) -> SignedBatch:
         number, _ = self.draw.choice(batch.fills)
@@ -217,7 +219,7 @@ class Author:
         return _with(batch, fills=(*batch.fills[:-1], (number, units - 1)))
 
     def _misfill(self, batch: SignedBatch) -> SignedBatch:
-        wrong = self.draw.choice([(len(batch.quotes), 1), (0, 0), (2**256 - 1, 1)])
+        wrong = self.draw.choice([(len(batch.quotes), 1), (0, 0), (2**16 - 1, 1)])
         return _with(batch, fills=(*batch.fills, wrong))
 
 

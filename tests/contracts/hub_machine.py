@@ -16,6 +16,7 @@ from hub_carriers import Carrier, Reverted, who
 from hub_model import HubModel, Refused, Signed, SignedBatch
 from hub_world import (
     EUR,
+    EXIT_DELAY_S,
     GBP,
     HUB_POWERS,
     ORDER_TYPE,
@@ -65,7 +66,7 @@ class Machine:
         self.carrier = carrier
         self.treasury = account("treasury").address
         self.manager = carrier.deploy(_creation("AccessManager", who("admin")))
-        self.hub = carrier.deploy(_creation("SettlementHub", self.manager, self.treasury))
+        self.hub = carrier.deploy(_creation("SettlementHub", self.manager, self.treasury, EXIT_DELAY_S))
         self.tokens = {currency: self._new_token(currency) for currency in CURRENCIES}
         self._grant()
         for currency, token in self.tokens.items():
@@ -178,13 +179,8 @@ class Machine:
             return refused.name, refused.index, self.model
 
     def _send(self, batch: SignedBatch, sender: str) -> tuple[str, int | None]:
-        orders, quotes = [tuple(s.intent) for s in batch.orders], [tuple(s.intent) for s in batch.quotes]
-        kept = len(batch.orders) - batch.order_signatures_missing
-        order_signatures = [signed.signature for signed in batch.orders][:kept]
-        quote_signatures = [signed.signature for signed in batch.quotes]
-        arguments = (batch.id, orders, order_signatures, quotes, quote_signatures, list(batch.fills))
         try:
-            self.carrier.send(sender, self.hub, call_data("SettlementHub", "settle", *arguments))
+            self.carrier.send(sender, self.hub, call_data("SettlementHub", "settle", batch.packed()))
         except Reverted as reverted:
             first = int.from_bytes(reverted.data[4:36], "big") if len(reverted.data) >= 36 else None
             return _errors().get(reverted.data[:4], reverted.data.hex()), first

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from hub_packing import pack_batch
 from hub_world import UINT128_MAX, Order, Quote
 
 
@@ -27,13 +28,20 @@ class Signed(NamedTuple):
 
 @dataclass(frozen=True)
 class SignedBatch:
-    """The arguments of `settle`; the lists of signatures are cut to these lengths."""
+    """The arguments of `settle`; `bytes_off` are cut from the packed form, or put behind it."""
 
     id: int
     orders: tuple[Signed, ...]
     quotes: tuple[Signed, ...] = ()
     fills: tuple[tuple[int, int], ...] = ()
-    order_signatures_missing: int = 0
+    bytes_off: int = 0
+
+    def packed(self) -> bytes:
+        """As `settle` takes it."""
+        orders = [(signed.intent, signed.signature) for signed in self.orders]
+        quotes = [(signed.intent, signed.signature) for signed in self.quotes]
+        whole = pack_batch(self.id, orders, quotes, self.fills).join()
+        return whole + bytes(self.bytes_off) if self.bytes_off >= 0 else whole[: self.bytes_off]
 
     def signers(self) -> set[str]:
         """Who has agreed to a debit in this batch."""
@@ -63,6 +71,8 @@ class HubModel:
         """The state after the batch, or Refused; this state stays as it is."""
         if self.is_paused:
             raise Refused("EnforcedPause")
+        if batch.bytes_off:
+            raise Refused("BatchMalformed")
         if not batch.orders:
             raise Refused("BatchEmpty", batch.id)
         if batch.id in self.settled:
@@ -77,8 +87,6 @@ class HubModel:
         return after
 
     def _run_orders(self, batch: SignedBatch, surplus: dict[int, int]) -> None:
-        if batch.order_signatures_missing:
-            raise Refused("LengthMismatch", len(batch.orders))
         for index, signed in enumerate(batch.orders):
             order = signed.intent
             assert isinstance(order, Order)

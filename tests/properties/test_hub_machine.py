@@ -34,7 +34,7 @@ PROMISED = {
     entry["name"]
     for entry in artifact("SettlementHub")["abi"]
     if entry["type"] == "error" and entry["name"].startswith(("Batch", "Order", "Quote", "Fill"))
-} - {"OrderMalformed"} | {"AccessManagedUnauthorized", "EnforcedPause", "LengthMismatch", "CurrencyNotConserved"}
+} - {"OrderMalformed"} | {"AccessManagedUnauthorized", "EnforcedPause", "CurrencyNotConserved"}
 RANDOMS = st.randoms(use_true_random=False)
 
 

@@ -1,8 +1,9 @@
-"""EIP-1559 transactions as bytes: 0x02 || rlp([chain id, nonce, tip, fee, gas, to, value, data, [], v, r, s])."""
+"""EIP-1559 transactions as bytes: 0x02 || rlp([chain id, nonce, tip, fee, gas, to, value, data, access list, v, r, s])."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import rlp
 
@@ -34,7 +35,7 @@ def sign_transaction(key: SecretKey, transaction: Transaction) -> SignedTransact
     return SignedTransaction(raw, "0x" + keccak(raw).hex())
 
 
-def _fields(transaction: Transaction) -> list[int | bytes | list[bytes]]:
+def _fields(transaction: Transaction) -> list[Any]:
     return [
         transaction.chain_id,
         transaction.nonce,
@@ -44,5 +45,5 @@ def _fields(transaction: Transaction) -> list[int | bytes | list[bytes]]:
         b"" if transaction.to is None else address_bytes(transaction.to),
         transaction.value,
         transaction.data,
-        [],
+        [[address_bytes(address), list(slots)] for address, slots in transaction.access_list],
     ]
