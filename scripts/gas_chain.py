@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from chainwallet.chain.contracts.currency_token import encode_mint
-from chainwallet.chain.contracts.settlement_hub import Fill, HubDeposit, encode_deposit, encode_settle
+from chainwallet.chain.contracts.settlement_hub import (
+    Fill,
+    HubDeposit,
+    encode_deposit,
+    encode_settle,
+    touched_positions,
+)
 from chainwallet.chain.deployer import deploy
 from chainwallet.chain.node import Node, open_node
 from chainwallet.chain.outcome import Accepted
+from chainwallet.keys.addresses import parse_address
 from chainwallet.keys.intents import Domain, MakerQuote, PaymentOrder, Transaction, order_digest, quote_digest
 from chainwallet.keys.keccak import keccak
 from chainwallet.keys.signatures import SecretKey
@@ -49,6 +56,14 @@ class Market:
     is_mutual: bool = False  # every second payment goes the other way, so that the flows net
 
 
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """The call data of a batch, and the positions it touches as an access list."""
+
+    data: bytes
+    access_list: tuple[tuple[str, tuple[bytes, ...]], ...]
+
+
 class GasChain:
     """The deployed system; `operator` settles and issues."""
 
@@ -77,12 +92,21 @@ class GasChain:
                 orders = [self.order(i, currency, currency, nonce=1) for i in range(start, min(accounts, start + 400))]
                 self.used(self.deployment.hub, self.batch(orders))
 
-    def used(self, to: str, data: bytes, *, key: SecretKey | None = None) -> int:
+    def used(
+        self,
+        to: str,
+        data: bytes,
+        *,
+        key: SecretKey | None = None,
+        gas: int = TX_GAS_MAX,
+        access_list: tuple[tuple[str, tuple[bytes, ...]], ...] = (),
+    ) -> int:
         """The gas of a transaction, mined; MeasurementFailed if it reverts."""
         sender = key.address if key else self.operator.address
         if key:
             self.node.fund(sender)
-        transaction = Transaction(self.node.chain_id, self.node.nonce(sender), to, data, TX_GAS_MAX, 100 * GWEI, GWEI)
+        nonce = self.node.nonce(sender)
+        transaction = Transaction(self.node.chain_id, nonce, to, data, gas, 100 * GWEI, GWEI, access_list=access_list)
         signed = sign_transaction(key, transaction) if key else self.operator.sign_transaction(transaction)
         return self._mined(signed, to, data, sender)
 
@@ -94,7 +118,7 @@ class GasChain:
         )
         self.node.send_raw(signed.raw)
         receipt = self._receipt(signed)
-        return str(receipt["contractAddress"])
+        return parse_address(receipt["contractAddress"])
 
     def _mined(self, signed: SignedTransaction, to: str, data: bytes, sender: str) -> int:
         if not isinstance(sent := self.node.send_raw(signed.raw), Accepted):
@@ -139,18 +163,25 @@ class GasChain:
         fills = [Fill(i, share) for i in range(len(quotes))]
         return encode_settle(self.batch_id, orders, signed, quotes, priced, fills)
 
-    def payments(self, size: int, market: Market) -> bytes:
-        """The call data of a batch of that many payments."""
+    def payments(self, size: int, market: Market) -> Payments:
+        """A batch of that many payments."""
         orders = []
         for i in range(size):
             source, target = (market.target, EUR) if market.is_mutual and i % 2 else (EUR, market.target)
-            orders.append(self.order(i, source, target, payee=i // market.payments_a_payee))
-        makers = [key_of(f"maker-{i}").address for i in range(market.makers)]
-        quotes = [
-            MakerQuote(maker, USD, 90_000 * UNIT, EUR, 89_000 * UNIT, i + 1, DEADLINE) for i, maker in enumerate(makers)
-        ]
+            orders.append(self.order(i, source, target, payee=i // market.payments_a_payee, nonce=3))
+        quotes = self.quotes()[: market.makers]
         share = -(-sum(order.target_units for order in orders) // market.makers) if market.makers else 0
-        return self.batch(orders, quotes, share=share)
+        slots = touched_positions(orders, quotes, self.deployment.treasury)
+        return Payments(self.batch(orders, quotes, share=share), ((self.deployment.hub, slots),))
+
+    def quotes(self) -> list[MakerQuote]:
+        """What four makers offer: dollars at 0.98 euros."""
+        makers = [key_of(f"maker-{i}").address for i in range(4)]
+        return [MakerQuote(m, USD, 90_000 * UNIT, EUR, 88_200 * UNIT, i + 1, DEADLINE) for i, m in enumerate(makers)]
+
+    def draw_on_quotes(self) -> None:
+        """Each maker's quote is filled in part, as most are that a batch of a standing market meets."""
+        self.used(self.deployment.hub, self.batch([self.order(0, EUR, USD, nonce=2)], self.quotes(), share=25_062_500))
 
 
 _PAYERS: dict[str, SecretKey] = {}
@@ -177,17 +208,25 @@ def gas_chain(accounts: int) -> Iterator[GasChain]:
             node.close()
 
 
-def per_payment(chain: GasChain, size: int, market: Market) -> int:
-    """Gas per payment of a batch, rounded."""
+def batch_gas(chain: GasChain, size: int, market: Market, *, listed: bool = False, gas: int = TX_GAS_MAX) -> int:
+    """Gas of a batch of that many payments, undone; `listed`: with an access list."""
     with chain.undone():
-        return round(chain.used(chain.deployment.hub, chain.payments(size, market)) / size)
+        payments = chain.payments(size, market)
+        access_list = payments.access_list if listed else ()
+        return chain.used(chain.deployment.hub, payments.data, gas=gas, access_list=access_list)
 
 
-def largest(gas_of: Callable[[int], int], guess: int) -> int:
-    """The most payments whose gas fits one transaction, near a guess."""
-    size = guess
+def largest(chain: GasChain, market: Market, *, listed: bool) -> tuple[int, int]:
+    """The most payments whose gas fits one transaction (EIP-7825), and that gas."""
+
+    def gas_of(size: int) -> int:
+        return batch_gas(chain, size, market, listed=listed, gas=2 * TX_GAS_MAX)
+
+    first, second = gas_of(100), gas_of(200)
+    marginal = (second - first) / 100
+    size = round(100 + (TX_GAS_MAX - first) / marginal)
     while gas_of(size) > TX_GAS_MAX:
         size -= 1
-    while gas_of(size + 1) <= TX_GAS_MAX:
+    while (more := gas_of(size + 1)) <= TX_GAS_MAX and more:
         size += 1
-    return size
+    return size, gas_of(size)

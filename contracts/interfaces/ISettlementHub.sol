@@ -59,7 +59,7 @@ struct Deposit {
 /// - The holders of the AccessManager's roles are separate keys. A settler can delay or leave out a signed order, and
 ///   cannot change, invent or repeat one.
 /// - The chain orders and keeps transactions; `block.timestamp` is right to within the slack left in deadlines.
-/// - secp256k1 and keccak-256 hold. A contract account (ERC-1271) answers for its own code: its answer can change from
+/// - secp256k1, P-256, keccak-256 and SHA-256 hold. A passkey's authenticator signs for its own site only. A contract account (ERC-1271) answers for its own code: its answer can change from
 ///   block to block and can use up the gas of a batch, so batches are simulated before they are sent.
 /// - Batch ids come from one sequence. Orders run in the order given, then fills: money received by an earlier order
 ///   can be spent by a later one, money received by a fill cannot be spent by an order of the same batch.

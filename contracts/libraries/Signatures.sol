@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: UNLICENSED
 pragma solidity 0.8.37;
 
-import {S_MASK, S_MAX} from "./OrderFrame.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+
+import {S_MASK, S_MAX} from "./OrderFrame.sol";
+import {Passkeys} from "./Passkeys.sol";
 
 /// @title Did this account sign this digest?
 /// @dev Signatures as they stand in calldata, by kind:
 ///
 /// 0  secp256k1, 64 bytes (EIP-2098)      0 .. 32 r; 32 .. 64 s, with the parity of y in its highest bit
 /// 1  contract account (ERC-1271)         0 ..  2 length; 2 .. what its `isValidSignature` is given
+/// 2  passkey (P-256, WebAuthn)           0 ..  2 length; 2 .. as Passkeys.sol says
 ///
 /// Kind 0 recovers before it looks for code: reading the code of an account costs 2,600 gas that a key holder never
 /// needs. Where another address is recovered, a contract account is given the same signature as 65 bytes r, s, v.
@@ -17,6 +20,7 @@ import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/Signa
 library Signatures {
     uint256 internal constant SECP256K1 = 0;
     uint256 internal constant CONTRACT_ACCOUNT = 1;
+    uint256 internal constant PASSKEY = 2;
 
     /// @notice The first half of kind 0: whether the 64 bytes at `place` recover to `signer`.
     /// @dev Never true for the zero address: a recovery that fails leaves a number that is no address.
@@ -50,6 +54,7 @@ library Signatures {
         bytes calldata signature = _sized(place);
         next = place + 2 + signature.length;
         if (kind == CONTRACT_ACCOUNT) isValid = _isAccepted(digest, signer, signature);
+        if (kind == PASSKEY) isValid = Passkeys.isSigned(digest, signer, signature);
     }
 
     /// @notice The same for 65 bytes r, s, v that were put together in memory.

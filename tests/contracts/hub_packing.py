@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from eth_utils import keccak
+
 SECP256K1, CONTRACT_ACCOUNT, PASSKEY = 0, 1, 2
 WIDE, PAYEE_BY_PLACE = 0x40, 0x80
+PASSKEY_MARK = keccak(text="chainwallet passkey signature")
 
 
 class Packed(NamedTuple):
@@ -45,6 +48,8 @@ def pack_signature(signature: bytes) -> tuple[int, bytes]:
         return SECP256K1, signature[:32] + number(s, 32)
     if len(signature) == 64:
         return SECP256K1, signature
+    if signature[-32:] == PASSKEY_MARK:
+        return PASSKEY, sized(signature[:-32])
     return CONTRACT_ACCOUNT, sized(signature)
 
 

@@ -152,7 +152,7 @@ class ExitOrder:
 class Transaction:
     """An EIP-1559 transaction; `to` None creates a contract. Amounts in wei.
 
-    `access_list` (EIP-2930) names storage that will be touched, as (address, slots of 32 bytes): 100 gas less a slot, and
+    `access_list` (EIP-2930) names storage that will be touched, as (address, slots of 32 bytes): 100 gas less a slot,
     2,400 more an address.
     """
 

@@ -1,4 +1,4 @@
-"""EIP-1559 transactions as bytes: 0x02 || rlp([chain id, nonce, tip, fee, gas, to, value, data, access list, v, r, s])."""
+"""EIP-1559 transactions as bytes: 0x02 || rlp([chain id, nonce, tip, fee, gas, to, value, data, accesses, v, r, s])."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ exit
   when the token refuses                         it should leave the request as it was
   when the token calls back                      it should refuse to be entered again
 cancelOrders
-  given a nonce above the last one               it should refuse orders up to it, settle those above, emit OrdersCancelled
+  given a nonce above the last one               it should end orders up to it and no other, and emit OrdersCancelled
   given a nonce not above the last one           it should refuse with NonceStale
   when the account is frozen                     it should cancel
 constructor

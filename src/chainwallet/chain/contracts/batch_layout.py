@@ -5,13 +5,14 @@ A batch of 500 packs in about a millisecond. Numbers are big-endian and as wide 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from struct import Struct
-from struct import error as StructError
 
 from chainwallet.keys.addresses import address_bytes
 from chainwallet.keys.intents import MakerQuote, PaymentOrder
+from chainwallet.keys.passkeys import passkey_assertion
 from chainwallet.keys.signatures import compact_signature
 
 _HEADER = Struct(">QHIIH")  # batch id, corridors, bytes of orders, bytes of quotes, fills
@@ -22,7 +23,7 @@ _WIDE_NUMBERS = Struct(">16s16sQQ")
 _QUOTE = Struct(">B20sH16sH16sQQ")  # kind, maker, sell currency, most sold, buy currency, its price, nonce, deadline
 _FILL = Struct(">H16s")  # quote, amount sold
 
-_SECP256K1, _CONTRACT_ACCOUNT = 0, 1
+_SECP256K1, _CONTRACT_ACCOUNT, _PASSKEY = 0, 1, 2
 _WIDE, _PAYEE_BY_PLACE = 0x40, 0x80
 
 
@@ -54,7 +55,7 @@ def pack_batch(
         header = _HEADER.pack(batch_id, len(corridors), len(order_bytes), len(quote_bytes), len(fills))
         pairs = [_CORRIDOR.pack(*pair) for pair in corridors]
         taken = [_FILL.pack(fill.quote, _u128(fill.sold_units)) for fill in fills]
-    except StructError as failed:
+    except struct.error as failed:
         raise ValueError(f"This batch is larger than its layout can say: {failed}.") from failed
     return b"".join((header, *pairs, order_bytes, quote_bytes, *taken))
 
@@ -68,7 +69,10 @@ def pack_signature(signature: bytes) -> tuple[int, bytes]:
     compact = compact_signature(signature)
     if compact is not None:
         return _SECP256K1, compact
-    return _CONTRACT_ACCOUNT, len(signature).to_bytes(2, "big") + signature
+    assertion = passkey_assertion(signature)
+    if assertion is not None:
+        return _PASSKEY, _sized(assertion)
+    return _CONTRACT_ACCOUNT, _sized(signature)
 
 
 def _pack_orders(
@@ -112,6 +116,10 @@ def _pack_quote(quote: MakerQuote, signature: bytes) -> bytes:
         quote.deadline,
     )
     return head + signed
+
+
+def _sized(content: bytes) -> bytes:
+    return len(content).to_bytes(2, "big") + content
 
 
 def _u128(number: int) -> bytes:

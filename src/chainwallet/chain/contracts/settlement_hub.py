@@ -101,9 +101,7 @@ def position_slot(account: str, currency_id: int) -> bytes:
     return (1 << 255 | currency_id << 160 | int.from_bytes(address_bytes(account), "big")).to_bytes(32, "big")
 
 
-def touched_positions(
-    orders: Sequence[PaymentOrder], quotes: Sequence[MakerQuote], treasury: str
-) -> tuple[bytes, ...]:
+def touched_positions(orders: Sequence[PaymentOrder], quotes: Sequence[MakerQuote], treasury: str) -> tuple[bytes, ...]:
     """The slots of every position that a batch moves, for an access list. It pays off from 25 slots on."""
     slots = {position_slot(order.payer, order.source_currency): None for order in orders}
     slots |= {position_slot(order.payee, order.target_currency): None for order in orders}
