@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
-import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
@@ -26,7 +25,7 @@ import {Signatures} from "./libraries/Signatures.sol";
 /// exit lowers both; `settle` debits only what a position holds, and `_collectSurplus` refuses credits above debits and
 /// credits the rest to the treasury, so a batch leaves each currency's sum as it was. A currency that is not listed has
 /// no position to debit, so nothing in it can be credited either: `settle` need not look currencies up.
-contract SettlementHub is Custody, Pausable {
+contract SettlementHub is Custody {
     using BitMaps for BitMaps.BitMap;
     using FrozenAccounts for FrozenAccounts.Set;
 

@@ -2,13 +2,15 @@
 pragma solidity 0.8.37;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 
 import {ISettlementHub} from "../interfaces/ISettlementHub.sol";
 import {FrozenAccounts} from "../libraries/FrozenAccounts.sol";
 import {Position, loadPosition, storePosition} from "../libraries/Position.sol";
 
 /// @title What each account holds, and who may not spend it
-abstract contract Positions is ISettlementHub, AccessManaged {
+/// @dev Inherits what can stop settlement for its place in storage: a batch reads one slot for authority and pause.
+abstract contract Positions is ISettlementHub, AccessManaged, Pausable {
     using FrozenAccounts for FrozenAccounts.Set;
 
     FrozenAccounts.Set internal _frozen;

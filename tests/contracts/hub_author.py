@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from eth_utils import keccak
 from hub_model import Signed, SignedBatch
-from hub_world import FAR, Order, Quote
+from hub_world import FAR, ORDER_TYPE, Order, Quote
 
 if TYPE_CHECKING:
     from hub_machine import Machine
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 HOSTILE_SHARE = 0.3
 
 
@@ -192,6 +193,8 @@ class Author:
             [
                 self.machine.sign(order, signer=other),
                 self.machine.sign(order, digest=keccak(b"another domain")),
+                self.machine.sign(order, digest=self.machine.digest(ORDER_TYPE, order, hub=other)),
+                self.machine.sign(order, digest=self.machine.digest(ORDER_TYPE, order, chain_id=10)),
                 _high_s(batch.orders[place]),
                 self.machine.sign(order._replace(deadline=1)),
                 self.machine.sign(order._replace(target_units=0)),
@@ -228,7 +231,9 @@ def _with(batch: SignedBatch, **changes: Any) -> SignedBatch:
 
 
 def _high_s(signed: Signed) -> Signed:
-    twin = CURVE_ORDER - int.from_bytes(signed.signature[32:64], "big")
-    return Signed(
-        signed.intent, signed.signature[:32] + twin.to_bytes(32, "big") + bytes([55 - signed.signature[64]]), False
-    )
+    signature = signed.signature
+    if len(signature) > 65:  # a passkey's: s stands behind key and r
+        twin = P256_ORDER - int.from_bytes(signature[96:128], "big")
+        return Signed(signed.intent, signature[:96] + twin.to_bytes(32, "big") + signature[128:], False)
+    twin = CURVE_ORDER - int.from_bytes(signature[32:64], "big")
+    return Signed(signed.intent, signature[:32] + twin.to_bytes(32, "big") + bytes([55 - signature[64]]), False)

@@ -89,7 +89,7 @@ def pack_assertion(
     except ValueError as failed:
         raise SignatureRefused("An assertion's signature is ASN.1 DER.") from failed
     s = min(s, CURVE_ORDER - s)
-    if not 0 < r < CURVE_ORDER or not 0 < s:
+    if not 0 < r < CURVE_ORDER or not s > 0:
         raise SignatureRefused("r and s must be from 1 to the curve's order less 1.")
     places = [client_data.find(text) for text in (b'"challenge":"', _TYPE)]
     if min(places) < 0 or max(places) >> 16 or len(authenticator_data) >> 16:

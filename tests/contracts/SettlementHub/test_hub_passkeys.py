@@ -15,10 +15,13 @@ given recordings of a real browser             it should settle each
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from hub_packing import Packed, pack_order, pack_signature
 from hub_passkeys import SoftPasskey, high_s
-from hub_world import EUR, UNIT, USD, Order, Quote, Refusal, World, account, digest_of
+from hub_world import EUR, ROOT, UNIT, USD, Chain, Order, Quote, Refusal, World, account, digest_of, mock
 from test_hub_exit import EXIT_TYPE, HAVEN, ExitOrder
 
 from chainwallet.keys.errors import SignatureRefused
@@ -170,3 +173,24 @@ def test_passkey_address__is_apart_from_ethereums(passkey: SoftPasskey) -> None:
 def test_passkey_public_key__not_on_the_curve__refused() -> None:
     with pytest.raises(SignatureRefused):
         PasskeyPublicKey(bytes(31) + b"\x01", bytes(31) + b"\x01")
+
+
+VECTORS = json.loads((ROOT / "tests" / "vectors" / "passkeys.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def harness() -> Any:
+    return Chain().deploy(mock("PasskeysHarness"))
+
+
+@pytest.mark.parametrize("number", range(len(VECTORS)))
+def test_passkeys__recorded_in_a_browser__are_accepted_for_their_digest_alone(harness: Any, number: int) -> None:
+    vector = {name: bytes.fromhex(text) for name, text in VECTORS[number].items()}
+    key, digest = PasskeyPublicKey.from_der(vector["key_der"]), vector["digest"]
+    parts = {name: vector[name] for name in ("authenticator_data", "client_data", "signature_der")}
+    signature = pack_assertion(key, **parts)
+    assert signer_of(digest, signature) == key.address
+    assert harness.functions.accountOf(key.x, key.y).call() == key.address
+    assertion = passkey_assertion(signature)
+    assert harness.functions.isSigned(digest, key.address, assertion).call()
+    assert not harness.functions.isSigned(bytes([digest[0] ^ 1]) + digest[1:], key.address, assertion).call()
