@@ -125,15 +125,16 @@ class Leaver:
         if sender in self.machine.passkeys:
             return  # a passkey sends no transactions
         try:
-            promise()
-            expected = name
-        except Refused as refused:
-            expected = refused.name
-        try:
             self.machine.carrier.send(sender, self.machine.hub, call_data("SettlementHub", name, *arguments))
             found = name
         except Reverted as reverted:
             found = errors().get(reverted.data[:4], reverted.data.hex())
+        self.model.now = self.machine.carrier.now()  # of the block that it was mined in
+        try:
+            promise()
+            expected = name
+        except Refused as refused:
+            expected = refused.name
         assert found == expected, f"the hub says {found}, the model {expected}: {call}"
         self.machine.outcomes[found] += 1
         fallen = {self.account} if may_fall is None else may_fall

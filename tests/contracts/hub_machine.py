@@ -76,6 +76,8 @@ class Machine:
             self._found_currency(currency, token)
         self.keys = {account(f"actor-{i}").address: bytes(account(f"actor-{i}").key) for i in range(ACTORS)}
         self.keys[self.treasury] = bytes(account("treasury").key)
+        for key in self.keys.values():
+            carrier.adopt(key)
         self.passkeys = {one.address: one for one in (SoftPasskey(f"actor-{i}") for i in range(2))}
         self.actors = [*self.keys, *(self.passkeys if self.has_passkeys else ())]
         self.pairs = [(actor, currency) for actor in self.actors for currency in CURRENCIES]
