@@ -80,6 +80,10 @@ test-slow: build-folder setup-dev ## the long runs: state machines with 100,000 
 bench: build-folder setup ## speed beside its ceiling, as JSON and a plot in build/
 	$(PY) scripts/bench.py --json build/bench.json --plot build/bench.png
 
+.PHONY: gas
+gas: setup ## what a payment costs in gas, beside what others charge
+	$(PY) scripts/gas.py
+
 .PHONY: build-folder
 build-folder: setup
 	@mkdir -p build

@@ -32,6 +32,16 @@ struct Fill {
     uint128 sold;
 }
 
+/// An owner's signed wish to leave, for accounts that cannot send transactions themselves.
+struct ExitOrder {
+    address account; // whose position falls; the signer
+    address recipient; // who gets the tokens when the delay is over
+    uint16 currency;
+    uint128 amount;
+    uint64 nonce; // from the same sequence as the account's payment orders in that currency
+    uint64 deadline; // last second, inclusive, in which it may be taken up
+}
+
 /// Credits `account` with `amount` of the tokens pulled from the caller; `id` is the caller's own reference.
 struct Deposit {
     address account;
@@ -49,22 +59,37 @@ struct Deposit {
 /// - The holders of the AccessManager's roles are separate keys. A settler can delay or leave out a signed order, and
 ///   cannot change, invent or repeat one.
 /// - The chain orders and keeps transactions; `block.timestamp` is right to within the slack left in deadlines.
-/// - secp256k1 and keccak-256 hold. A contract account (ERC-1271) answers for its own code: its answer can change from
+/// - secp256k1, P-256, keccak-256 and SHA-256 hold. A passkey's authenticator signs for its own site only. A contract account (ERC-1271) answers for its own code: its answer can change from
 ///   block to block and can use up the gas of a batch, so batches are simulated before they are sent.
 /// - Batch ids come from one sequence. Orders run in the order given, then fills: money received by an earlier order
 ///   can be spent by a later one, money received by a fill cannot be spent by an order of the same batch.
 interface ISettlementHub {
     event CurrencyListed(uint16 indexed currency, address indexed token);
     event Deposited(address indexed account, uint16 indexed currency, uint128 amount, bytes32 indexed id);
+    /// @dev Anonymous, which saves a payment 375 gas: its first topic is the payer's address, which no signature's hash
+    /// looks like. Both parties' payments are found by topic.
     /// @param orderHash EIP-712 digest of the order: what the payer signed
-    event PaymentSettled(address indexed payer, address indexed payee, bytes32 orderHash);
+    event PaymentSettled(address indexed payer, address indexed payee, bytes32 orderHash) anonymous;
     event QuoteFilled(address indexed maker, bytes32 indexed quoteHash, uint128 sold, uint128 bought);
     event SurplusCollected(uint16 indexed currency, uint128 amount);
+    /// @param availableAt first second in which `exit` pays out
+    event ExitRequested(
+        address indexed account,
+        uint16 indexed currency,
+        address indexed recipient,
+        uint128 amount,
+        uint64 availableAt
+    );
+    event ExitCancelled(address indexed account, uint16 indexed currency, uint128 amount);
+    event Exited(address indexed account, uint16 indexed currency, address indexed recipient, uint128 amount);
+    /// @param nonce orders in this currency with this nonce or a lower one never settle any more
+    event OrdersCancelled(address indexed account, uint16 indexed currency, uint64 nonce);
     event BatchSettled(uint64 indexed batchId, uint256 payments, uint256 fills);
     event AccountFrozen(address indexed account);
     event AccountUnfrozen(address indexed account);
 
     error TreasuryZero();
+    error ExitDelayTooLong(uint256 delay, uint256 delayMax);
     error CurrencyZero();
     error CurrencyAlreadyListed(uint16 currency, address token);
     error CurrencyNotListed(uint16 currency);
@@ -79,6 +104,18 @@ interface ISettlementHub {
     error DepositAmountZero(uint256 deposit);
     error DepositAmountMismatch(uint16 currency, uint256 expected, uint256 received);
     error TotalTooLarge(uint16 currency, uint256 total);
+
+    // In exits.
+    error AccountIsFrozen(address account);
+    error ExitAmountZero();
+    error ExitRecipientInvalid(address recipient);
+    error ExitFundsShort(address account, uint16 currency, uint128 balance, uint128 needed);
+    error ExitAlreadyRequested(address account, uint16 currency);
+    error ExitNotRequested(address account, uint16 currency);
+    error ExitNotYet(uint64 availableAt, uint256 timestamp);
+    error ExitOrderExpired(uint64 deadline, uint256 timestamp);
+    error ExitSignatureInvalid(address account, bytes32 orderHash);
+    error NonceStale(address account, uint16 currency, uint64 stored, uint64 given);
 
     // In settlement; `order`, `quote` and `fill` are indexes into the batch, so that an operator can name the offender
     // and leave it out.
@@ -108,22 +145,34 @@ interface ISettlementHub {
     error AccountNotFrozen(address account);
 
     /// @notice Settles a batch: all of it or nothing. Role SETTLER.
-    /// @param batchId never used before; makes sending the same batch twice harmless
-    /// @param orderSignatures one per order: 65 bytes r, s, v with low s, or what an ERC-1271 payer accepts
-    /// @param quotes the makers' quotes that `fills` draw on, each signed in `quoteSignatures`
-    function settle(
-        uint64 batchId,
-        PaymentOrder[] calldata orders,
-        bytes[] calldata orderSignatures,
-        MakerQuote[] calldata quotes,
-        bytes[] calldata quoteSignatures,
-        Fill[] calldata fills
-    ) external;
+    /// @param batch packed as libraries/BatchLayout.sol says: a batch id never used before, which makes sending the same
+    /// batch twice harmless; orders; quotes; fills; each order and quote with its owner's signature
+    function settle(bytes calldata batch) external;
 
     /// @notice Binds a currency id to its token, once and for good. Role GOVERNOR.
     /// @param currency ISO 4217 numeric code; from 1000 up for further issuers of a currency
     /// @param token ERC-20 with 6 decimals, listed under no other id
     function listCurrency(uint16 currency, address token) external;
+
+    /// @notice Ends the caller's orders in `currency` up to and including `nonce`, none of which can settle from here on.
+    /// Those already settled stay settled. A frozen account may.
+    function cancelOrders(uint16 currency, uint64 nonce) external;
+
+    /// @notice Takes `amount` out of the caller's position, so that no order can spend it, and sets it aside for
+    /// `recipient` until `exitDelay` seconds have passed. One request at a time per (account, currency).
+    function requestExit(uint16 currency, uint128 amount, address recipient) external;
+
+    /// @notice As `requestExit`, by whoever carries the account's signature: a passkey sends no transactions. Raises the
+    /// account's nonce to the order's, so that its payment orders up to there are cancelled too.
+    /// @param signature its kind, one byte, then as libraries/Signatures.sol says
+    function requestExitFor(ExitOrder calldata order, bytes calldata signature) external;
+
+    /// @notice Puts what the caller has set aside back into its position. A frozen account may.
+    function cancelExit(uint16 currency) external;
+
+    /// @notice Pays out what `account` has set aside, to the recipient of the request; for anyone to call, once the
+    /// delay has passed, paused or not. Not while the account is frozen.
+    function exit(address account, uint16 currency) external;
 
     /// @notice Stops `settle`, and nothing else. Role PAUSER.
     function pause() external;
@@ -131,7 +180,7 @@ interface ISettlementHub {
     /// @notice Resumes `settle`. Role PAUSER.
     function unpause() external;
 
-    /// @notice Refuses every debit of `account`, as payer or maker; it can still be paid. Role COMPLIANCE.
+    /// @notice Refuses every debit of `account`, as payer or maker, and its exit; it can still be paid. Role COMPLIANCE.
     function freeze(address account) external;
 
     /// @notice Ends a freeze. Role COMPLIANCE.
@@ -152,7 +201,16 @@ interface ISettlementHub {
     /// @notice The token of a currency id; zero when it is not listed.
     function tokenOf(uint16 currency) external view returns (address);
 
-    /// @notice The sum of all positions in a currency.
+    /// @notice What an account has set aside for its exit: zero amount when nothing.
+    function exitOf(
+        address account,
+        uint16 currency
+    ) external view returns (uint128 amount, uint64 availableAt, address recipient);
+
+    /// @notice Seconds between a request and its payout; fixed at deployment, at most 30 days.
+    function exitDelay() external view returns (uint64);
+
+    /// @notice The sum of all positions in a currency and of what is set aside for exits.
     function totalOf(uint16 currency) external view returns (uint256);
 
     /// @notice How much of a quote, named by its EIP-712 digest, has been sold.
@@ -164,6 +222,9 @@ interface ISettlementHub {
 
     /// @notice The EIP-712 digest a payer signs.
     function hashOrder(PaymentOrder calldata order) external view returns (bytes32);
+
+    /// @notice The EIP-712 digest an owner signs to leave.
+    function hashExitOrder(ExitOrder calldata order) external view returns (bytes32);
 
     /// @notice The EIP-712 digest a maker signs.
     function hashQuote(MakerQuote calldata quote) external view returns (bytes32);

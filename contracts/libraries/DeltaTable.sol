@@ -2,14 +2,14 @@
 pragma solidity 0.8.37;
 
 /// @dev Debits minus credits per currency of one batch: a hash table in memory that keeps its entries in a dense list.
-/// Every payment touches it twice; transient storage would cost three times as much.
+/// Transient storage would cost three times as much.
 ///
 ///    0 .. 256   index: byte (currency + probe) mod 256 holds the entry's ordinal, counted from 1; 0 says free
 ///  256 .. 288   number of entries
 ///  288 .. 352   entry 0, which no currency matches: a free index byte leads here
 ///  352 ..       entries of 64 bytes: currency, debits minus credits (two's complement)
 ///
-/// Sums cannot overflow: amounts have 128 bits, and no batch has 2^127 of them. At most 255 currencies per batch;
+/// Sums cannot overflow: amounts have 128 bits, and no batch has 2^126 of them. At most 255 currencies per batch;
 /// ISO 4217 has fewer than 180.
 type DeltaTable is uint256;
 
@@ -29,13 +29,13 @@ function newDeltaTable(uint256 currenciesMax) pure returns (DeltaTable table) {
     }
 }
 
-/// @dev Counts one debit and one credit. Both currencies are nearly always where they are looked for first.
+/// @dev Counts a debit and a credit, each one amount or a sum of them. Both currencies are nearly always where they are looked for first.
 function move(
     DeltaTable table,
     uint16 debitCurrency,
-    uint128 debitAmount,
+    uint256 debitAmount,
     uint16 creditCurrency,
-    uint128 creditAmount
+    uint256 creditAmount
 ) pure {
     bool isFound;
     assembly ("memory-safe") {
@@ -50,7 +50,7 @@ function move(
     if (isFound) return;
     unchecked {
         _add(table, debitCurrency, debitAmount);
-        _add(table, creditCurrency, 0 - uint256(creditAmount));
+        _add(table, creditCurrency, 0 - creditAmount);
     }
 }
 

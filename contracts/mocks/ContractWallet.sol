@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
-/// @dev An ERC-1271 account that accepts its owner's signatures until it is closed.
+/// @dev An ERC-1271 account that accepts its owner's signatures until it is closed, and calls for anyone.
 contract ContractWallet is IERC1271 {
     address public immutable owner;
     bool public isClosed;
@@ -15,6 +15,15 @@ contract ContractWallet is IERC1271 {
 
     function close() external {
         isClosed = true;
+    }
+
+    function execute(address target, bytes calldata call) external {
+        (bool isDone, bytes memory reason) = target.call(call);
+        if (!isDone) {
+            assembly ("memory-safe") {
+                revert(add(reason, 32), mload(reason))
+            }
+        }
     }
 
     function isValidSignature(bytes32 hash, bytes calldata signature) external view returns (bytes4) {

@@ -7,9 +7,9 @@ import {DeltaTable, newDeltaTable} from "../libraries/DeltaTable.sol";
 contract DeltaTableHarness {
     struct Move {
         uint16 debitCurrency;
-        uint128 debitAmount;
+        uint256 debitAmount;
         uint16 creditCurrency;
-        uint128 creditAmount;
+        uint256 creditAmount;
     }
 
     /// @dev `canary` sits in memory right behind the table and must come out as it went in.

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from eth_utils import keccak
 from hub_model import Signed, SignedBatch
-from hub_world import FAR, Order, Quote
+from hub_world import FAR, ORDER_TYPE, Order, Quote
 
 if TYPE_CHECKING:
     from hub_machine import Machine
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 HOSTILE_SHARE = 0.3
 
 
@@ -96,7 +97,9 @@ class Author:
         self.left[payer, source] = self.left.get((payer, source), 0) - units
         memo = self.draw.randbytes(32)
         self.orders.append(
-            self.machine.sign(Order(payer, payee, source, units, target, target_units, nonce, FAR, memo))
+            self.machine.sign(
+                Order(payer, payee, source, units, target, target_units, nonce, self.draw.choice([FAR, FAR + 1]), memo)
+            )
         )
 
     def _spoil(self, batch: SignedBatch) -> SignedBatch:
@@ -106,7 +109,7 @@ class Author:
             self._reuse_id,
             self._forge,
             self._resign,
-            self._drop_signature,
+            self._cut,
             self._empty,
         ]
         if batch.quotes:
@@ -190,6 +193,8 @@ class Author:
             [
                 self.machine.sign(order, signer=other),
                 self.machine.sign(order, digest=keccak(b"another domain")),
+                self.machine.sign(order, digest=self.machine.digest(ORDER_TYPE, order, hub=other)),
+                self.machine.sign(order, digest=self.machine.digest(ORDER_TYPE, order, chain_id=10)),
                 _high_s(batch.orders[place]),
                 self.machine.sign(order._replace(deadline=1)),
                 self.machine.sign(order._replace(target_units=0)),
@@ -204,8 +209,8 @@ class Author:
         )
         return _with(batch, orders=(*batch.orders[:place], spoiled, *batch.orders[place + 1 :]))
 
-    def _drop_signature(self, batch: SignedBatch) -> SignedBatch:
-        return _with(batch, order_signatures_missing=1)
+    def _cut(self, batch: SignedBatch) -> SignedBatch:
+        return _with(batch, bytes_off=self.draw.choice([-70, -2, -1, 1, 18, 99]))
 
     def _overfill(self, batch: SignedBatch) -> SignedBatch:
         number, _ = self.draw.choice(batch.fills)
@@ -217,7 +222,7 @@ class Author:
         return _with(batch, fills=(*batch.fills[:-1], (number, units - 1)))
 
     def _misfill(self, batch: SignedBatch) -> SignedBatch:
-        wrong = self.draw.choice([(len(batch.quotes), 1), (0, 0), (2**256 - 1, 1)])
+        wrong = self.draw.choice([(len(batch.quotes), 1), (0, 0), (2**16 - 1, 1)])
         return _with(batch, fills=(*batch.fills, wrong))
 
 
@@ -226,7 +231,9 @@ def _with(batch: SignedBatch, **changes: Any) -> SignedBatch:
 
 
 def _high_s(signed: Signed) -> Signed:
-    twin = CURVE_ORDER - int.from_bytes(signed.signature[32:64], "big")
-    return Signed(
-        signed.intent, signed.signature[:32] + twin.to_bytes(32, "big") + bytes([55 - signed.signature[64]]), False
-    )
+    signature = signed.signature
+    if len(signature) > 65:  # a passkey's: s stands behind key and r
+        twin = P256_ORDER - int.from_bytes(signature[96:128], "big")
+        return Signed(signed.intent, signature[:96] + twin.to_bytes(32, "big") + signature[128:], False)
+    twin = CURVE_ORDER - int.from_bytes(signature[32:64], "big")
+    return Signed(signed.intent, signature[:32] + twin.to_bytes(32, "big") + bytes([55 - signature[64]]), False)

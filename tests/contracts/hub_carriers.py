@@ -26,6 +26,9 @@ class Carrier(Protocol):
     def deploy(self, code: bytes) -> str: ...
     def send(self, sender: str, to: str, data: bytes) -> None: ...
     def read(self, to: str, data: bytes) -> bytes: ...
+    def adopt(self, key: bytes) -> None: ...
+    def wait(self, seconds: int) -> None: ...
+    def now(self) -> int: ...
 
 
 class RevmCarrier:
@@ -37,7 +40,18 @@ class RevmCarrier:
         import pyrevm
 
         self._evm = pyrevm.EVM(spec_id="PRAGUE", gas_limit=2**40)
-        self._evm.set_block_env(pyrevm.BlockEnv(timestamp=2))
+        self._block, self._now = pyrevm.BlockEnv, 2
+        self.wait(0)
+
+    def adopt(self, key: bytes) -> None:
+        """revm lets anyone send."""
+
+    def wait(self, seconds: int) -> None:
+        self._now += seconds
+        self._evm.set_block_env(self._block(timestamp=self._now))
+
+    def now(self) -> int:
+        return self._now
 
     def deploy(self, code: bytes) -> str:
         return str(self._evm.deploy(who("admin"), code))
@@ -61,6 +75,17 @@ class PyEvmCarrier:
     def __init__(self) -> None:
         self.chain = Chain()
         self.id = self.chain.id
+
+    def adopt(self, key: bytes) -> None:
+        """From now on the account of this key can send."""
+        account = self.chain.tester.add_account("0x" + key.hex())
+        self.chain.tester.send_transaction(_transaction(who("admin"), account, b"") | {"value": 10**20})
+
+    def wait(self, seconds: int) -> None:
+        self.chain.pass_to(self.now() + seconds)
+
+    def now(self) -> int:
+        return self.chain.now
 
     def deploy(self, code: bytes) -> str:
         sent = self.chain.web3.eth.send_transaction(_transaction(who("admin"), None, code))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from random import Random
 from typing import Any
@@ -13,9 +14,12 @@ from eth_abi import decode, encode
 from eth_utils import abi_to_signature, function_abi_to_4byte_selector, keccak
 from hub_author import Author
 from hub_carriers import Carrier, Reverted, who
+from hub_leaver import Leaver
 from hub_model import HubModel, Refused, Signed, SignedBatch
+from hub_passkeys import SoftPasskey
 from hub_world import (
     EUR,
+    EXIT_DELAY_S,
     GBP,
     HUB_POWERS,
     ORDER_TYPE,
@@ -53,7 +57,7 @@ def call_data(contract: str, name: str, *arguments: Any) -> bytes:
 
 
 @cache
-def _errors() -> dict[bytes, str]:
+def errors() -> dict[bytes, str]:
     abi = [entry for name in ("SettlementHub", "CurrencyToken") for entry in artifact(name)["abi"]]
     return {function_abi_to_4byte_selector(entry): entry["name"] for entry in abi if entry["type"] == "error"}
 
@@ -61,25 +65,28 @@ def _errors() -> dict[bytes, str]:
 class Machine:
     """One hub, its model, and seven accounts that pay, make markets and misbehave."""
 
-    def __init__(self, carrier: Carrier) -> None:
-        self.carrier = carrier
+    def __init__(self, carrier: Carrier, *, has_passkeys: bool = True) -> None:
+        self.carrier, self.has_passkeys = carrier, has_passkeys
         self.treasury = account("treasury").address
         self.manager = carrier.deploy(_creation("AccessManager", who("admin")))
-        self.hub = carrier.deploy(_creation("SettlementHub", self.manager, self.treasury))
+        self.hub = carrier.deploy(_creation("SettlementHub", self.manager, self.treasury, EXIT_DELAY_S))
         self.tokens = {currency: self._new_token(currency) for currency in CURRENCIES}
         self._grant()
         for currency, token in self.tokens.items():
             self._found_currency(currency, token)
         self.keys = {account(f"actor-{i}").address: bytes(account(f"actor-{i}").key) for i in range(ACTORS)}
         self.keys[self.treasury] = bytes(account("treasury").key)
-        self.actors = list(self.keys)
+        for key in self.keys.values():
+            carrier.adopt(key)
+        self.passkeys = {one.address: one for one in (SoftPasskey(f"actor-{i}") for i in range(2))}
+        self.actors = [*self.keys, *(self.passkeys if self.has_passkeys else ())]
         self.pairs = [(actor, currency) for actor in self.actors for currency in CURRENCIES]
         self._read_all = call_data("SettlementHub", "positionsOf", *map(list, zip(*self.pairs, strict=True)))
         self.begin()
 
     def begin(self) -> None:
         """A model of the hub as it was founded; the chain must be as founded too."""
-        self.model = HubModel(self.treasury)
+        self.model = HubModel(self.treasury, hub=self.hub, exit_delay=EXIT_DELAY_S)
         self.quotes: list[Signed] = []
         self.past: list[SignedBatch] = []
         self.last_id = 0
@@ -121,6 +128,8 @@ class Machine:
             self.toggle_freeze(draw)
         elif chosen < 0.22:
             self.toggle_pause()
+        elif chosen < 0.34:
+            Leaver(self, draw).step()
         else:
             self.settle(draw)
 
@@ -155,6 +164,7 @@ class Machine:
             self.toggle_pause()
         if len(self.model.frozen) > 2:
             self.toggle_freeze(draw)
+        self.model.now = self.carrier.now()
         batch = Author(self, draw).batch()
         sender = who("stranger") if draw.random() < 0.01 else who("settler")
         expected, named, after = self._expect(batch, sender)
@@ -178,16 +188,11 @@ class Machine:
             return refused.name, refused.index, self.model
 
     def _send(self, batch: SignedBatch, sender: str) -> tuple[str, int | None]:
-        orders, quotes = [tuple(s.intent) for s in batch.orders], [tuple(s.intent) for s in batch.quotes]
-        kept = len(batch.orders) - batch.order_signatures_missing
-        order_signatures = [signed.signature for signed in batch.orders][:kept]
-        quote_signatures = [signed.signature for signed in batch.quotes]
-        arguments = (batch.id, orders, order_signatures, quotes, quote_signatures, list(batch.fills))
         try:
-            self.carrier.send(sender, self.hub, call_data("SettlementHub", "settle", *arguments))
+            self.carrier.send(sender, self.hub, call_data("SettlementHub", "settle", batch.packed()))
         except Reverted as reverted:
             first = int.from_bytes(reverted.data[4:36], "big") if len(reverted.data) >= 36 else None
-            return _errors().get(reverted.data[:4], reverted.data.hex()), first
+            return errors().get(reverted.data[:4], reverted.data.hex()), first
         return "settled", None
 
     # What must hold after every step, read from the contract.
@@ -201,7 +206,9 @@ class Machine:
             total = self._number(self.hub, "SettlementHub", "totalOf", currency)
             held = self._number(token, "CurrencyToken", "balanceOf", self.hub)
             everyone = sum(units for (_, of), units in found.items() if of == currency)
-            assert everyone == total <= held, f"positions {everyone}, total {total}, tokens {held} in {currency}"
+            leaving = sum(request.units for (_, of), request in self.model.exits.items() if of == currency)
+            assert everyone + leaving == total, f"positions {everyone}, leaving {leaving}, total {total} in {currency}"
+            assert total <= held, f"total {total}, tokens {held} in {currency}"
         fallen = {actor for (actor, currency), units in found.items() if units < self.seen[actor, currency]}
         assert fallen <= may_fall, f"debited without a signature: {fallen - may_fall}"
         self.seen = found
@@ -224,19 +231,27 @@ class Machine:
     def _number(self, to: str, contract: str, name: str, *arguments: Any) -> int:
         return int.from_bytes(self.carrier.read(to, call_data(contract, name, *arguments)), "big")
 
-    def digest(self, types: dict[str, Any], intent: Order | Quote) -> bytes:
+    def digest(
+        self, types: dict[str, Any], intent: Sequence[Any], *, chain_id: int | None = None, hub: str | None = None
+    ) -> bytes:
         """The EIP-712 digest, packed by hand; a test compares it with eth_account's."""
         ((name, members),) = types.items()
         text = f"{name}({','.join(member['type'] + ' ' + member['name'] for member in members)})"
         body = encode(["bytes32", *[member["type"] for member in members]], [keccak(text=text), *intent])
-        return keccak(b"\x19\x01" + _domain_separator(self.carrier.id, self.hub) + keccak(body))
+        return keccak(b"\x19\x01" + _domain_separator(chain_id or self.carrier.id, hub or self.hub) + keccak(body))
 
     def sign(self, intent: Order | Quote, *, signer: str | None = None, digest: bytes | None = None) -> Signed:
         """The owner's signature, or someone else's, or over another digest."""
         types, owner = (ORDER_TYPE, intent.payer) if isinstance(intent, Order) else (QUOTE_TYPE, intent.maker)
-        raw = PrivateKey(self.keys[signer or owner]).sign_recoverable(digest or self.digest(types, intent), hasher=None)
-        signature = raw[:64] + bytes([27 + raw[64]])
+        signature = self.sign_digest(signer or owner, digest or self.digest(types, intent))
         return Signed(intent, signature, (signer or owner) == owner and digest is None)
+
+    def sign_digest(self, signer: str, digest: bytes) -> bytes:
+        """By an account's key or passkey."""
+        if signer in self.passkeys:
+            return self.passkeys[signer].sign(digest)
+        raw = PrivateKey(self.keys[signer]).sign_recoverable(digest, hasher=None)
+        return raw[:64] + bytes([27 + raw[64]])
 
 
 @cache

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from hub_packing import pack_batch
 from hub_world import UINT128_MAX, Order, Quote
 
 
@@ -27,18 +28,44 @@ class Signed(NamedTuple):
 
 @dataclass(frozen=True)
 class SignedBatch:
-    """The arguments of `settle`; the lists of signatures are cut to these lengths."""
+    """The arguments of `settle`; `bytes_off` are cut from the packed form, or put behind it."""
 
     id: int
     orders: tuple[Signed, ...]
     quotes: tuple[Signed, ...] = ()
     fills: tuple[tuple[int, int], ...] = ()
-    order_signatures_missing: int = 0
+    bytes_off: int = 0
+
+    def packed(self) -> bytes:
+        """As `settle` takes it."""
+        orders = [(signed.intent, signed.signature) for signed in self.orders]
+        quotes = [(signed.intent, signed.signature) for signed in self.quotes]
+        whole = pack_batch(self.id, orders, quotes, self.fills).join()
+        return whole + bytes(self.bytes_off) if self.bytes_off >= 0 else whole[: self.bytes_off]
 
     def signers(self) -> set[str]:
         """Who has agreed to a debit in this batch."""
         owners = {signed.intent.payer for signed in self.orders if signed.is_genuine}
         return owners | {signed.intent.maker for signed in self.quotes if signed.is_genuine}
+
+
+class Exit(NamedTuple):
+    """What an account has set aside to leave with."""
+
+    units: int
+    available_at: int
+    recipient: str
+
+
+class Leaving(NamedTuple):
+    """ExitOrder in the order of its fields."""
+
+    account: str
+    recipient: str
+    currency: int
+    units: int
+    nonce: int
+    deadline: int
 
 
 @dataclass
@@ -51,18 +78,84 @@ class HubModel:
     sold: dict[Quote, int] = field(default_factory=dict)
     settled: set[int] = field(default_factory=set)
     frozen: set[str] = field(default_factory=set)
+    exits: dict[tuple[str, int], Exit] = field(default_factory=dict)
+    paid_out: dict[tuple[str, int], int] = field(default_factory=dict)  # tokens by (recipient, currency)
     is_paused: bool = False
     now: int = 2  # the machine's deadlines are the first second of time, or never
+    hub: str = ""
+    exit_delay: int = 0
 
     def deposit(self, currency: int, deposits: Sequence[tuple[str, int]]) -> None:
         """Credits each account."""
         for account, units in deposits:
             self._credit(account, currency, units)
 
+    def total(self, currency: int) -> int:
+        """Positions and what is set aside for exits."""
+        held = sum(units for (_, of), units in self.balances.items() if of == currency)
+        return held + sum(exit_.units for (_, of), exit_ in self.exits.items() if of == currency)
+
+    def cancel_orders(self, account: str, currency: int, nonce: int) -> None:
+        """Raises the nonce, or refuses."""
+        if nonce <= self.nonces.get((account, currency), 0):
+            raise Refused("NonceStale")
+        self.nonces[account, currency] = nonce
+
+    def request_exit(self, account: str, currency: int, units: int, recipient: str) -> None:
+        """Sets units aside, or refuses; refusals are checked in the contract's sequence."""
+        place = (account, currency)
+        if units == 0:
+            raise Refused("ExitAmountZero")
+        if int(recipient, 16) == 0 or recipient == self.hub:
+            raise Refused("ExitRecipientInvalid")
+        if account in self.frozen:
+            raise Refused("AccountIsFrozen")
+        if place in self.exits:
+            raise Refused("ExitAlreadyRequested")
+        if self.balances.get(place, 0) < units:
+            raise Refused("ExitFundsShort")
+        self.balances[place] -= units
+        self.exits[place] = Exit(units, self.now + self.exit_delay, recipient)
+
+    def request_exit_for(self, order: Leaving, *, is_genuine: bool) -> None:
+        """As `request_exit`, by signature: all of it or nothing."""
+        if self.now > order.deadline:
+            raise Refused("ExitOrderExpired")
+        if not is_genuine:
+            raise Refused("ExitSignatureInvalid")
+        before = dict(self.nonces)
+        self.cancel_orders(order.account, order.currency, order.nonce)
+        try:
+            self.request_exit(order.account, order.currency, order.units, order.recipient)
+        except Refused:
+            self.nonces = before
+            raise
+
+    def cancel_exit(self, account: str, currency: int) -> None:
+        """Puts what is set aside back."""
+        if (account, currency) not in self.exits:
+            raise Refused("ExitNotRequested")
+        self._credit(account, currency, self.exits.pop((account, currency)).units)
+
+    def exit(self, account: str, currency: int) -> None:
+        """Pays out."""
+        request = self.exits.get((account, currency))
+        if request is None:
+            raise Refused("ExitNotRequested")
+        if self.now < request.available_at:
+            raise Refused("ExitNotYet")
+        if account in self.frozen:
+            raise Refused("AccountIsFrozen")
+        del self.exits[account, currency]
+        place = (request.recipient, currency)
+        self.paid_out[place] = self.paid_out.get(place, 0) + request.units
+
     def settled_after(self, batch: SignedBatch) -> HubModel:
         """The state after the batch, or Refused; this state stays as it is."""
         if self.is_paused:
             raise Refused("EnforcedPause")
+        if batch.bytes_off:
+            raise Refused("BatchMalformed")
         if not batch.orders:
             raise Refused("BatchEmpty", batch.id)
         if batch.id in self.settled:
@@ -77,8 +170,6 @@ class HubModel:
         return after
 
     def _run_orders(self, batch: SignedBatch, surplus: dict[int, int]) -> None:
-        if batch.order_signatures_missing:
-            raise Refused("LengthMismatch", len(batch.orders))
         for index, signed in enumerate(batch.orders):
             order = signed.intent
             assert isinstance(order, Order)

@@ -20,6 +20,7 @@ from eth_account.signers.local import LocalAccount
 from eth_tester import EthereumTester, PyEVMBackend
 from eth_tester.exceptions import TransactionFailed
 from eth_utils import event_abi_to_log_topic, function_abi_to_4byte_selector, keccak
+from hub_packing import Packed, pack_batch
 from web3 import EthereumTesterProvider, Web3
 from web3._utils.events import get_event_data
 from web3.contract import Contract
@@ -27,7 +28,8 @@ from web3.contract import Contract
 ROOT = Path(__file__).resolve().parents[2]
 EUR, USD, GBP, CNY = 978, 840, 826, 156
 UNIT = 1_000_000  # units of one euro, dollar, ...
-FAR = 2**40  # a deadline that no test reaches
+FAR = 2**32 - 1  # a deadline that no test reaches, and the last that an order's narrow form can say
+EXIT_DELAY_S = 86_400
 UINT128_MAX = 2**128 - 1
 ROLES = {"GOVERNOR": 1, "SETTLER": 2, "MINT_CONTROLLER": 3, "COMPLIANCE": 4, "PAUSER": 5}
 HUB_POWERS = {
@@ -174,6 +176,7 @@ class Chain:
         self.accounts = list(self.web3.eth.accounts)
         self._errors: dict[bytes, tuple[str, list[str]]] = {}
         self._events: dict[bytes, Any] = {}
+        self._anonymous: dict[int, Any] = {}
 
     def deploy(self, built: dict[str, Any], *arguments: Any) -> Contract:
         """Deploys from the first account and learns the contract's errors and events."""
@@ -188,7 +191,9 @@ class Chain:
             if entry["type"] == "error":
                 types = [item["type"] for item in entry["inputs"]]
                 self._errors[function_abi_to_4byte_selector(entry)] = (entry["name"], types)
-            if entry["type"] == "event":
+            if entry["type"] == "event" and entry.get("anonymous"):
+                self._anonymous[sum(argument["indexed"] for argument in entry["inputs"])] = entry
+            elif entry["type"] == "event":
                 self._events[event_abi_to_log_topic(entry)] = entry
 
     def send(self, call: Any, sender: str) -> Any:
@@ -236,9 +241,14 @@ class Chain:
 
     def events(self, receipt: Any) -> list[tuple[str, dict[str, Any]]]:
         """The receipt's events in order, decoded: (name, arguments)."""
-        found = [log for log in receipt["logs"] if bytes(log["topics"][0]) in self._events]
-        decoded = [get_event_data(self.web3.codec, self._events[bytes(log["topics"][0])], log) for log in found]
+        found = [(log, self._event_of(log)) for log in receipt["logs"]]
+        decoded = [get_event_data(self.web3.codec, abi, log) for log, abi in found if abi is not None]
         return [(event["event"], dict(event["args"])) for event in decoded]
+
+    def _event_of(self, log: Any) -> Any:
+        """What the log was declared as. PaymentSettled is anonymous: its first topic is an address."""
+        first = bytes(log["topics"][0])
+        return self._anonymous.get(len(log["topics"])) if first[:12] == bytes(12) else self._events.get(first)
 
     @property
     def now(self) -> int:
@@ -261,10 +271,15 @@ class Batch:
     quote_signatures: list[bytes] = field(default_factory=list)
     fills: list[tuple[int, int]] = field(default_factory=list)
 
-    def arguments(self) -> tuple[Any, ...]:
+    def packed(self) -> Packed:
+        """In its packed form, part by part."""
+        orders = list(zip(self.orders, self.order_signatures, strict=True))
+        quotes = list(zip(self.quotes, self.quote_signatures, strict=True))
+        return pack_batch(self.id, orders, quotes, self.fills)
+
+    def arguments(self) -> tuple[bytes]:
         """As `settle` takes them."""
-        orders, quotes = [tuple(order) for order in self.orders], [tuple(quote) for quote in self.quotes]
-        return (self.id, orders, self.order_signatures, quotes, self.quote_signatures, self.fills)
+        return (self.packed().join(),)
 
 
 class World:
@@ -277,7 +292,7 @@ class World:
         self.keys: dict[str, LocalAccount] = {}
         self.treasury = account("treasury").address
         self.manager = self.chain.deploy(artifact("AccessManager"), self.who["admin"])
-        self.hub = self.chain.deploy(artifact("SettlementHub"), self.manager.address, self.treasury)
+        self.hub = self.chain.deploy(artifact("SettlementHub"), self.manager.address, self.treasury, EXIT_DELAY_S)
         self.grant_roles()
         self.assign(self.hub, HUB_POWERS)
         self.tokens = {currency: self.new_token(f"Currency {currency}", f"C{currency}") for currency in currencies}
@@ -322,7 +337,7 @@ class World:
 
     def second_hub(self) -> Contract:
         """Another hub under the same roles with the same currencies."""
-        hub = self.chain.deploy(artifact("SettlementHub"), self.manager.address, self.treasury)
+        hub = self.chain.deploy(artifact("SettlementHub"), self.manager.address, self.treasury, EXIT_DELAY_S)
         self.assign(hub, HUB_POWERS)
         for currency, token in self.tokens.items():
             self.send(hub.functions.listCurrency(currency, token.address), "governor")

@@ -20,11 +20,9 @@ from chainwallet.client import Client
 from chainwallet.entrypoints.demo.process import ServiceProcess
 from chainwallet.entrypoints.demo.run import await_file, committed_payments, hand_in
 from chainwallet.entrypoints.demo.stage import set_stage
-from chainwallet.keys.keccak import keccak
 from chainwallet.market.rates import MidMarket
 
 KILLS_BEFORE, KILLS_AMONG = 5, 15  # while customers are opened and funded, and while payments settle
-PAYMENT_SETTLED = "0x" + keccak(b"PaymentSettled(address,address,bytes32)").hex()
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -123,6 +121,9 @@ def test_demo__killed_at_random_moments__every_payment_settles_exactly_once(serv
 
 def _settled_on_chain(rpc_url: str, hub: str) -> list[str]:
     """Order hashes of every payment that the chain itself says was settled."""
-    wanted = {"fromBlock": "0x0", "toBlock": "latest", "address": hub, "topics": [PAYMENT_SETTLED]}
+    wanted = {"fromBlock": "0x0", "toBlock": "latest", "address": hub}
     request = {"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [wanted]}
-    return [log["data"] for log in httpx.post(rpc_url, json=request, timeout=30).json()["result"]]
+    logs = httpx.post(rpc_url, json=request, timeout=30).json()["result"]
+    return [
+        log["data"] for log in logs if log["topics"][0].startswith("0x" + "00" * 12)
+    ]  # anonymous: a payer's address

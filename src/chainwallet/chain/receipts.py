@@ -13,7 +13,7 @@ from chainwallet.chain.node import Node
 from chainwallet.chain.proofs import InclusionProof, verify_inclusion
 from chainwallet.chain.transport import HttpTransport
 from chainwallet.keys.intents import Domain, PaymentOrder, order_digest
-from chainwallet.keys.signatures import recover
+from chainwallet.keys.passkeys import signer_of
 from chainwallet.keys.typed_data import parse_typed_data
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money, currency_by_id
@@ -113,7 +113,7 @@ def _signature(evidence: _Evidence) -> str:
     digest = order_digest(evidence.domain, evidence.order)
     if "0x" + digest.hex() != evidence.receipt["order_hash"]:
         raise _Disproved("the order does not hash to the receipt's order_hash")
-    signer = recover(digest, bytes.fromhex(evidence.receipt["signature"].removeprefix("0x")))
+    signer = signer_of(digest, bytes.fromhex(evidence.receipt["signature"].removeprefix("0x")))
     if signer != evidence.order.payer:
         raise _Disproved(f"it is signed by {signer}, not by the payer {evidence.order.payer}")
     return f"EIP-712 signature of {signer}"

@@ -19,7 +19,7 @@ from chainwallet.chain.contracts.access_manager import (
     encode_set_target_admin_delay,
     encode_set_target_function_role,
 )
-from chainwallet.chain.contracts.artifacts import artifact, selector
+from chainwallet.chain.contracts.artifacts import artifact
 from chainwallet.chain.contracts.audit_anchor import ANCHOR
 from chainwallet.chain.contracts.currency_token import (
     COMPLIANCE_FUNCTIONS,
@@ -30,18 +30,16 @@ from chainwallet.chain.contracts.currency_token import (
     encode_approve,
     encode_configure_minter,
 )
-from chainwallet.chain.contracts.settlement_hub import encode_list_currency, encode_token_of
+from chainwallet.chain.contracts.settlement_hub import LIST_CURRENCY, SETTLE, encode_list_currency, encode_token_of
 from chainwallet.chain.deployment import Record
 from chainwallet.chain.node import Node
 from chainwallet.keys.addresses import address_bytes
 from chainwallet.keys.keccak import keccak
 from chainwallet.kit.money import currency
 
-_SETTLE = selector(
-    "settle(uint64,(address,address,uint16,uint128,uint16,uint128,uint64,uint64,bytes32)[],bytes[],"
-    "(address,uint16,uint128,uint16,uint128,uint64,uint64)[],bytes[],(uint256,uint128)[])"
+EXIT_DELAY_S = (
+    86_400  # a day: time for compliance to see a request, and for an owner to have left before most powers act
 )
-_LIST_CURRENCY = selector("listCurrency(uint16,address)")
 
 # What may change around a customer's money waits this long: whoever wants to leave first, can (docs/decisions/0005).
 LEAVE_FIRST_S = 7 * 86_400
@@ -139,7 +137,8 @@ class Surroundings:
             return artifact("AccessManager").bytecode + encode(("address",), (address_bytes(self.account),))
         manager = address_bytes(self._at("manager"))
         if step.kind is StepKind.HUB:
-            arguments = encode(("address", "address"), (manager, address_bytes(self.record.treasury)))
+            treasury = address_bytes(self.record.treasury)
+            arguments = encode(("address", "address", "uint64"), (manager, treasury, EXIT_DELAY_S))
             return artifact("SettlementHub").bytecode + arguments
         if step.kind is StepKind.ANCHOR:
             return artifact("AuditAnchor").bytecode + encode(("address",), (manager,))
@@ -166,8 +165,8 @@ class Surroundings:
             if role is not Role.ADMIN:
                 yield encode_label_role(role)
                 yield encode_grant_role(role, self.account)
-        yield encode_set_target_function_role(hub, [_SETTLE], Role.SETTLER)
-        yield encode_set_target_function_role(hub, [_LIST_CURRENCY], Role.GOVERNOR)
+        yield encode_set_target_function_role(hub, [SETTLE], Role.SETTLER)
+        yield encode_set_target_function_role(hub, [LIST_CURRENCY], Role.GOVERNOR)
         yield encode_set_target_function_role(hub, COMPLIANCE_FUNCTIONS, Role.COMPLIANCE)
         yield encode_set_target_function_role(hub, PAUSER_FUNCTIONS, Role.PAUSER)
         for role in DELAYED_ROLES:

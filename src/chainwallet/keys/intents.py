@@ -16,10 +16,12 @@ from chainwallet.keys.signatures import recover
 
 __all__ = [
     "Domain",
+    "ExitOrder",
     "Intent",
     "MakerQuote",
     "PaymentOrder",
     "Transaction",
+    "exit_digest",
     "order_digest",
     "quote_digest",
     "recover",
@@ -38,15 +40,19 @@ QUOTE_TYPE = (
     "uint64 nonce,uint64 deadline)"
 )
 
+EXIT_TYPE = "ExitOrder(address account,address recipient,uint16 currency,uint128 amount,uint64 nonce,uint64 deadline)"
+
 _DOMAIN_HASH = keccak(DOMAIN_TYPE.encode())
 _NAME_HASH = keccak(DOMAIN_NAME.encode())
 _VERSION_HASH = keccak(DOMAIN_VERSION.encode())
 _ORDER_HASH = keccak(ORDER_TYPE.encode())
 _QUOTE_HASH = keccak(QUOTE_TYPE.encode())
+_EXIT_HASH = keccak(EXIT_TYPE.encode())
 
 # One 32-byte word per field, numbers right-aligned: H is uint16, 16s uint128, Q uint64, 20s address.
 _ORDER_WORDS = Struct(">32s 12x20s 12x20s 30xH 16x16s 30xH 16x16s 24xQ 24xQ 32s")
 _QUOTE_WORDS = Struct(">32s 12x20s 30xH 16x16s 30xH 16x16s 24xQ 24xQ")
+_EXIT_WORDS = Struct(">32s 12x20s 12x20s 30xH 16x16s 24xQ 24xQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +126,35 @@ class MakerQuote:
 
 
 @dataclass(frozen=True, slots=True)
+class ExitOrder:
+    """`units` of the account's position leave the hub for `recipient`, once the hub's delay has passed.
+
+    `nonce` is from the sequence of the account's payment orders in that currency, and ends those up to it.
+    """
+
+    account: str
+    recipient: str
+    currency: int
+    units: int
+    nonce: int
+    deadline: int
+
+    def __post_init__(self) -> None:
+        address_bytes(self.account)
+        address_bytes(self.recipient)
+        _check_uint("currency", self.currency, 16)
+        _check_uint("units", self.units, 128)
+        _check_uint("nonce", self.nonce, 64)
+        _check_uint("deadline", self.deadline, 64)
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
-    """An EIP-1559 transaction without an access list; `to` None creates a contract. Amounts in wei."""
+    """An EIP-1559 transaction; `to` None creates a contract. Amounts in wei.
+
+    `access_list` (EIP-2930) names storage that will be touched, as (address, slots of 32 bytes): 100 gas less a slot,
+    2,400 more an address.
+    """
 
     chain_id: int
     nonce: int
@@ -131,6 +164,7 @@ class Transaction:
     max_fee_wei: int
     max_priority_wei: int
     value: int = 0
+    access_list: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         _check_uint("chain_id", self.chain_id, 64)
@@ -178,6 +212,20 @@ def quote_digest(domain: Domain, quote: MakerQuote) -> bytes:
         quote.buy_units.to_bytes(16, "big"),
         quote.nonce,
         quote.deadline,
+    )
+    return keccak(b"\x19\x01" + domain.separator() + keccak(words))
+
+
+def exit_digest(domain: Domain, order: ExitOrder) -> bytes:
+    """The 32 bytes that an owner signs to leave (EIP-712); equals the hub's hashExitOrder(order)."""
+    words = _EXIT_WORDS.pack(
+        _EXIT_HASH,
+        address_bytes(order.account),
+        address_bytes(order.recipient),
+        order.currency,
+        order.units.to_bytes(16, "big"),
+        order.nonce,
+        order.deadline,
     )
     return keccak(b"\x19\x01" + domain.separator() + keccak(words))
 

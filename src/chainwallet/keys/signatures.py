@@ -1,4 +1,4 @@
-"""secp256k1 signatures: 65 bytes r || s || v, low-s, v 27 or 28. Anything else is refused."""
+"""secp256k1 signatures: 65 bytes r || s || v, or 64 (EIP-2098); low-s, v 27 or 28. Anything else is refused."""
 
 from __future__ import annotations
 
@@ -83,6 +83,26 @@ def recover(digest: bytes, signature: bytes) -> str:
     except ValueError as failed:
         raise SignatureRefused("No public key has this signature; r is not a point of the curve.") from failed
     return _address_of(key)
+
+
+def compact_signature(signature: bytes) -> bytes | None:
+    """The 64-byte form of 65 bytes r, s, v (EIP-2098: the parity of y is the highest bit of s); 64 bytes stay.
+
+    None for what has no such form: another length, v other than 27 and 28, s beyond 255 bits.
+    """
+    if len(signature) == 64:
+        return signature
+    if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28) or signature[32] & 0x80:
+        return None
+    return signature[:32] + bytes((signature[32] | (signature[64] - 27) << 7,)) + signature[33:64]
+
+
+def expanded_signature(signature: bytes) -> bytes:
+    """The 65-byte form r, s, v of a compact signature; other lengths stay as they are."""
+    if len(signature) != 64:
+        return signature
+    parity = signature[32] >> 7
+    return signature[:32] + bytes((signature[32] & 0x7F,)) + signature[33:] + bytes((27 + parity,))
 
 
 def _address_of(key: PublicKey) -> str:

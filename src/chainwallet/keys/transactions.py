@@ -1,12 +1,13 @@
-"""EIP-1559 transactions as bytes: 0x02 || rlp([chain id, nonce, tip, fee, gas, to, value, data, [], v, r, s])."""
+"""EIP-1559 transactions as bytes: 0x02 || rlp([chain id, nonce, tip, fee, gas, to, value, data, accesses, v, r, s])."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import rlp
 
-from chainwallet.keys.addresses import address_bytes
+from chainwallet.keys.addresses import address_bytes, checksum_address
 from chainwallet.keys.intents import Transaction
 from chainwallet.keys.keccak import keccak
 from chainwallet.keys.signatures import SecretKey
@@ -34,7 +35,13 @@ def sign_transaction(key: SecretKey, transaction: Transaction) -> SignedTransact
     return SignedTransaction(raw, "0x" + keccak(raw).hex())
 
 
-def _fields(transaction: Transaction) -> list[int | bytes | list[bytes]]:
+def access_list_of(raw: bytes) -> tuple[tuple[str, tuple[bytes, ...]], ...]:
+    """The access list that signed bytes carry, as `Transaction.access_list` has it."""
+    entries = rlp.decode(raw[1:])[8]
+    return tuple((checksum_address(address), tuple(slots)) for address, slots in entries)
+
+
+def _fields(transaction: Transaction) -> list[Any]:
     return [
         transaction.chain_id,
         transaction.nonce,
@@ -44,5 +51,5 @@ def _fields(transaction: Transaction) -> list[int | bytes | list[bytes]]:
         b"" if transaction.to is None else address_bytes(transaction.to),
         transaction.value,
         transaction.data,
-        [],
+        [[address_bytes(address), list(slots)] for address, slots in transaction.access_list],
     ]

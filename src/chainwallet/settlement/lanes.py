@@ -16,6 +16,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from chainwallet.keys.intents import Transaction
 from chainwallet.keys.signers import Signer
+from chainwallet.keys.transactions import access_list_of
 from chainwallet.kit.clock import utc_now
 
 GAS_FILLER = 21_000  # what a transaction without data uses
@@ -76,13 +77,17 @@ class ChainTx(SQLModel, table=True):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A contract call to be sent: `data` to `to` with at most `gas`, for `reference` of `kind`."""
+    """A contract call to be sent: `data` to `to` with at most `gas`, for `reference` of `kind`.
+
+    `slots` of the called contract are named in the transaction's access list (EIP-2930).
+    """
 
     kind: TxKind
     reference: str
     to: str
     data: bytes
     gas: int
+    slots: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ def _sign(call: Call, *, signer: Signer, chain_id: int, nonce: int, fees: Fees) 
             gas=call.gas,
             max_fee_wei=fees.max_fee_wei,
             max_priority_wei=fees.max_priority_wei,
+            access_list=((call.to, call.slots),) if call.slots else (),
         )
     )
     return ChainTx(
@@ -154,7 +160,8 @@ def replace(session: Session, tx: ChainTx, *, signer: Signer, chain_id: int, fee
     tx.status = TxStatus.REPLACED
     session.add(tx)
     session.flush()
-    call = Call(TxKind(tx.kind), tx.reference, tx.to, bytes(tx.data), tx.gas)
+    slots = tuple(slot for _, listed in access_list_of(bytes(tx.raw)) for slot in listed)
+    call = Call(TxKind(tx.kind), tx.reference, tx.to, bytes(tx.data), tx.gas, slots)
     if call.kind == TxKind.FILLER:
         call = Call(TxKind.FILLER, tx.reference, signer.address, b"", GAS_FILLER)
     row = _sign(call, signer=signer, chain_id=chain_id, nonce=tx.nonce, fees=fees)

@@ -149,7 +149,7 @@ def test_deposit__token_that_calls_back__refused(world: World, target: str) -> N
     world.send(token.functions.approveAs(world.hub.address, 1_000 * UNIT), "stranger")
     calls = {
         "deposit": world.hub.functions.deposit(CNY, [(FIRST, 100 * UNIT, ID)]),
-        "settle": world.hub.functions.settle(1, [], [], [], [], []),
+        "settle": world.hub.functions.settle(b""),
     }
     data = bytes.fromhex(calls[target]._encode_transaction_data()[2:])
     world.send(token.functions.arm(world.hub.address, data), "stranger")

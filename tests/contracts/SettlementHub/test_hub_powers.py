@@ -16,11 +16,11 @@ import random
 from typing import Any
 
 import pytest
-from hub_world import EUR, HUB_POWERS, UNIT, Order, Refusal, World, account, artifact
+from hub_world import EUR, EXIT_DELAY_S, HUB_POWERS, UNIT, Order, Refusal, World, account, artifact
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "listCurrency": (1, "0x" + "11" * 20),
-    "settle": (1, [], [], [], [], []),
+    "settle": (b"",),
     "freeze": ("0x" + "11" * 20,),
     "unfreeze": ("0x" + "11" * 20,),
     "pause": (),
@@ -44,7 +44,15 @@ def test_restricted__every_function_that_changes_state__is_restricted_or_known_t
         if entry["type"] == "function" and entry["stateMutability"] not in ("view", "pure")
     }
     powers = {name for names in HUB_POWERS.values() for name in names}
-    assert changing - powers == {"deposit", "setAuthority"}, "setAuthority answers to the AccessManager alone"
+    assert changing - powers == {
+        "cancelExit",
+        "cancelOrders",
+        "deposit",
+        "exit",
+        "requestExit",
+        "requestExitFor",
+        "setAuthority",  # answers to the AccessManager alone
+    }
 
 
 def test_set_authority__anyone_but_the_access_manager__refused(world: World) -> None:
@@ -121,7 +129,7 @@ def test_pause__already_so__refused(world: World) -> None:
 def test_constructor__treasury_zero__refused(world: World) -> None:
     built = artifact("SettlementHub")
     factory = world.chain.web3.eth.contract(abi=built["abi"], bytecode=built["bytecode"])
-    refused = world.refused_deployment(factory.constructor(world.manager.address, "0x" + "00" * 20))
+    refused = world.refused_deployment(factory.constructor(world.manager.address, "0x" + "00" * 20, EXIT_DELAY_S))
     assert refused == Refusal("TreasuryZero")
 
 

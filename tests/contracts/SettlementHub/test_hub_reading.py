@@ -58,7 +58,7 @@ def test_hash_order__stray_bit_above_a_field__refused(world: World) -> None:
     data = bytearray.fromhex(world.hub.functions.hashOrder(tuple(order))._encode_transaction_data()[2:])
     data[4] = 1  # above the payer's 160 bits
     refused = world.chain.refused_data(world.hub.address, bytes(data), world.who["stranger"])
-    assert refused == Refusal("OrderMalformed", (0,))
+    assert refused == Refusal("")
 
 
 def test_domain_separator__equals_that_of_eth_account(world: World) -> None:
@@ -90,10 +90,9 @@ def test_positions_of__lists_of_different_lengths__refused(world: World) -> None
 def test_storage__position__is_one_slot_of_balance_and_nonce(world: World) -> None:
     payer = world.fund("payer", EUR, 9 * UNIT)
     world.settle(world.batch([Order(payer, payer, EUR, UNIT, EUR, UNIT, nonce=2**64 - 1)]))
-    key = (EUR << 160 | int(payer, 16)).to_bytes(32, "big")
-    places = [keccak(key + slot.to_bytes(32, "big")) for slot in range(12)]
-    words = [int.from_bytes(world.chain.web3.eth.get_storage_at(world.hub.address, place), "big") for place in places]
-    assert [word for word in words if word] == [(2**64 - 1) << 128 | 9 * UNIT]
+    slot = 1 << 255 | EUR << 160 | int(payer, 16)
+    word = int.from_bytes(world.chain.web3.eth.get_storage_at(world.hub.address, slot), "big")
+    assert word == (2**64 - 1) << 128 | 9 * UNIT
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,8 @@ def harness() -> Any:
 
 
 CROWDED = st.sampled_from([0, 1, 255, 256, 511, 512, 767, 65_279, 65_535])  # most of these share index bytes
-MOVES = st.lists(st.tuples(CROWDED, UINT128, CROWDED, UINT128), max_size=25)
+SUMS = st.integers(0, 2**200)
+MOVES = st.lists(st.tuples(CROWDED, SUMS, CROWDED, SUMS), max_size=25)
 
 
 @settings(max_examples=60)

@@ -5,7 +5,9 @@ given a batch id
   when it is zero or the largest               it should settle
   when it is new, in any sequence              it should settle and leave its neighbours unsettled
 given no orders                                it should refuse with BatchEmpty
-given a list of signatures of another length   it should refuse with LengthMismatch
+given bytes that are not exactly a batch       it should refuse with BatchMalformed
+given a corridor that is not in the table      it should refuse with OrderMalformed
+given the same order in another packed form    it should settle the same
 given credits above debits in a currency
   when one unit is missing                     it should refuse with CurrencyNotConserved
   when the maker is not filled enough          it should refuse with CurrencyNotConserved
@@ -23,7 +25,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from hub_world import EUR, GBP, UNIT, USD, Order, Quote, Refusal, World, account
+from hub_packing import Packed, pack_order
+from hub_world import EUR, GBP, UNIT, USD, Batch, Order, Quote, Refusal, World, account
 
 PAYEE = account("payee").address
 
@@ -58,20 +61,6 @@ def test_settle__no_orders__refused(world: World) -> None:
     maker, other = world.fund("maker", USD, UNIT), world.fund("other", EUR, UNIT)
     quotes = [Quote(maker, USD, UNIT, EUR, UNIT), Quote(other, EUR, UNIT, USD, UNIT)]
     assert world.settle_refused(world.batch([], quotes, [(0, UNIT), (1, UNIT)])) == Refusal("BatchEmpty", (1,))
-
-
-def test_settle__order_signature_missing_or_extra__refused(world: World, payer: str) -> None:
-    batch = world.batch([order_of(payer)])
-    batch.order_signatures *= 2
-    assert world.settle_refused(batch) == Refusal("LengthMismatch", (1, 2))
-    batch.order_signatures = []
-    assert world.settle_refused(batch) == Refusal("LengthMismatch", (1, 0))
-
-
-def test_settle__quote_signature_missing__refused(world: World, payer: str) -> None:
-    batch = world.batch([order_of(payer)], [Quote(payer, EUR, 1, USD, 1)])
-    batch.quote_signatures = []
-    assert world.settle_refused(batch) == Refusal("LengthMismatch", (1, 0))
 
 
 def test_settle__target_above_source_by_one_unit__refused(world: World, payer: str) -> None:
@@ -163,8 +152,119 @@ def test_settle__role_taken_away__refused(world: World, payer: str) -> None:
     assert world.refused(call, "settler").name == "AccessManagedUnauthorized"
 
 
-@pytest.mark.parametrize("kept", [4, 100, 400])
+@pytest.mark.parametrize("kept", [4, 36, 68, 100, 200])
 def test_settle__calldata_cut_short__refused(world: World, payer: str, kept: int) -> None:
     call = world.hub.functions.settle(*world.batch([order_of(payer)]).arguments())
     data = bytes.fromhex(call._encode_transaction_data()[2:])[:kept]
     assert world.chain.refused_data(world.hub.address, data, world.who["settler"]) == Refusal("")
+
+
+def two_of_each(world: World, payer: str) -> Batch:
+    """A batch with two orders, two quotes and two fills."""
+    maker = world.fund("maker", USD, 1_000 * UNIT)
+    orders = [order_of(payer, target_currency=USD, target_units=UNIT, nonce=nonce) for nonce in (1, 2)]
+    quotes = [Quote(maker, USD, UNIT, EUR, UNIT, nonce=nonce) for nonce in (1, 2)]
+    return world.batch(orders, quotes, [(0, UNIT), (1, UNIT)])
+
+
+def packed_refused(world: World, packed: bytes) -> Refusal:
+    return world.refused(world.hub.functions.settle(packed), "settler")
+
+
+def test_settle__packed_batch_cut_at_any_byte__refused(world: World, payer: str) -> None:
+    (packed,) = two_of_each(world, payer).arguments()
+    for kept in range(len(packed)):
+        assert packed_refused(world, packed[:kept]) == Refusal("BatchMalformed"), kept
+
+
+@pytest.mark.parametrize("extra", [1, 4, 18, 20, 99])
+def test_settle__bytes_left_over__refused(world: World, payer: str, extra: int) -> None:
+    (packed,) = two_of_each(world, payer).arguments()
+    assert packed_refused(world, packed + bytes(extra)) == Refusal("BatchMalformed")
+
+
+def test_settle__nothing_at_all__refused(world: World) -> None:
+    assert packed_refused(world, b"") == Refusal("BatchMalformed")
+
+
+# Bytes of the header that hold a length or a count, and by how much each is off.
+LENGTHS = [(9, 1), (9, -1), (13, 1), (13, -1), (17, 1), (17, -1), (19, 1), (19, -1), (10, 1)]
+
+
+@pytest.mark.parametrize(("place", "change"), LENGTHS)
+def test_settle__length_or_count_that_does_not_add_up__refused(
+    world: World, payer: str, place: int, change: int
+) -> None:
+    spoiled = bytearray(two_of_each(world, payer).arguments()[0])
+    spoiled[place] = (spoiled[place] + change) % 256
+    assert packed_refused(world, bytes(spoiled)) == Refusal("BatchMalformed")
+
+
+def test_settle__order_that_reaches_into_the_quotes__refused(world: World, payer: str) -> None:
+    """The sections add up, and yet the last order does not end where they say."""
+    batch = two_of_each(world, payer)
+    packed = batch.packed()
+    moved = packed._replace(orders=packed.orders + packed.quotes[:1], quotes=packed.quotes[1:])
+    assert packed_refused(world, moved.join()).name in ("OrderSignatureInvalid", "OrderAmountZero", "OrderMalformed")
+    moved = packed._replace(orders=packed.orders[:-1], quotes=packed.orders[-1:] + packed.quotes)
+    assert packed_refused(world, moved.join()) == Refusal("BatchMalformed")
+
+
+def test_settle__quote_that_reaches_into_the_fills__refused(world: World, payer: str) -> None:
+    packed = two_of_each(world, payer).packed()
+    short = packed._replace(quotes=packed.quotes[:-18], fills=[packed.quotes[-18:], *packed.fills])
+    assert packed_refused(world, short.join()) == Refusal("BatchMalformed")
+
+
+def test_settle__quotes_of_no_kind_known__refused(world: World, payer: str) -> None:
+    packed = two_of_each(world, payer).packed()
+    assert (
+        packed_refused(world, packed._replace(quotes=b"\x07" + packed.quotes[1:]).join()).name
+        == "QuoteSignatureInvalid"
+    )
+
+
+def test_settle__corridor_not_in_the_table__refused(world: World, payer: str) -> None:
+    batch = world.batch([order_of(payer), order_of(payer, nonce=2)])
+    (first, second), signatures = batch.orders, batch.order_signatures
+    orders = pack_order(first, signatures[0], 0) + pack_order(second, signatures[1], 1)
+    assert packed_refused(world, Packed(1, [(EUR, EUR)], orders, b"", []).join()) == Refusal("OrderMalformed", (1,))
+    orders = pack_order(first, signatures[0], 65_535)
+    assert packed_refused(world, Packed(1, [(EUR, EUR)], orders, b"", []).join()) == Refusal("OrderMalformed", (0,))
+    assert packed_refused(world, Packed(1, [], orders, b"", []).join()) == Refusal("OrderMalformed", (0,))
+
+
+def test_settle__corridor_of_other_currencies__is_not_what_was_signed(world: World, payer: str) -> None:
+    world.fund("payer", USD, 1_000 * UNIT)
+    packed = world.batch([order_of(payer)]).packed()
+    refused = packed_refused(world, packed._replace(corridors=[(USD, USD)]).join())
+    assert refused.name == "OrderSignatureInvalid"
+
+
+def test_settle__corridor_twice_or_unused__settles_the_same(world: World, payer: str) -> None:
+    batch = world.batch([order_of(payer), order_of(payer, nonce=2, target_units=99 * UNIT)])
+    orders = b"".join(
+        pack_order(order, signature, corridor)
+        for order, signature, corridor in zip(batch.orders, batch.order_signatures, (1, 2), strict=True)
+    )
+    packed = Packed(1, [(GBP, USD), (EUR, EUR), (EUR, EUR)], orders, b"", [])
+    world.send(world.hub.functions.settle(packed.join()), "settler")
+    assert (world.balance(PAYEE, EUR), world.balance(world.treasury, EUR)) == (199 * UNIT, UNIT)
+
+
+def test_settle__numbers_wide_though_narrow_would_do__settles_the_same(world: World, payer: str) -> None:
+    batch = world.batch([order_of(payer), order_of(payer, nonce=2)])
+    (first, second), signatures = batch.orders, batch.order_signatures
+    narrow, wide = (pack_order(first, signatures[0], 0, wide=wide) for wide in (False, True))
+    assert len(wide) == len(narrow) + 24
+    orders = wide + pack_order(second, signatures[1], 0, place=20 + 4 + 103)
+    world.send(world.hub.functions.settle(Packed(1, [(EUR, EUR)], orders, b"", []).join()), "settler")
+    assert world.balance(PAYEE, EUR) == 200 * UNIT
+
+
+@pytest.mark.parametrize("place", [0, 3, 127, 2**24 - 1])
+def test_settle__payee_by_a_wrong_place__is_not_what_was_signed(world: World, payer: str, place: int) -> None:
+    batch = world.batch([order_of(payer)])
+    orders = pack_order(batch.orders[0], batch.order_signatures[0], 0, place=place)
+    refused = packed_refused(world, Packed(1, [(EUR, EUR)], orders, b"", []).join())
+    assert refused.name in ("OrderSignatureInvalid", "OrderPayeeZero")

@@ -54,6 +54,7 @@ def commit(bench: Bench, found: Draft) -> ChainTx:
             batch_id,
             data=found.encode(batch_id),
             hub=services.hub.address,
+            treasury=services.hub.treasury(),
             signer=services.operator,
             chain_id=services.node.chain_id,
             fees=Fees(100 * GWEI, GWEI),

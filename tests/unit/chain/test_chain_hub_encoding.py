@@ -11,27 +11,33 @@ from eth_abi.abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainwallet.chain.contracts import access_manager, currency_token
+from chainwallet.chain.contracts import access_manager, currency_token, settlement_hub
 from chainwallet.chain.contracts.artifacts import CONTRACTS, artifact, error_types, selector, topic
-from chainwallet.chain.contracts.hub_events import _PARSERS, decode_log
+from chainwallet.chain.contracts.batch_layout import pack_batch, pack_signature
+from chainwallet.chain.contracts.hub_events import _PARSERS, PaymentSettled, decode_log
 from chainwallet.chain.contracts.settlement_hub import (
     DEPOSIT_TYPES,
-    SETTLE_TYPES,
     Fill,
     HubDeposit,
+    encode_cancel_exit,
+    encode_cancel_orders,
     encode_deposit,
+    encode_exit,
     encode_list_currency,
+    encode_request_exit,
+    encode_request_exit_for,
     encode_settle,
 )
 from chainwallet.keys.addresses import checksum_address
-from chainwallet.keys.intents import MakerQuote, PaymentOrder
+from chainwallet.keys.intents import ExitOrder, MakerQuote, PaymentOrder
 
 addresses = st.binary(min_size=20, max_size=20).map(checksum_address)
 u16, u64, u128 = (st.integers(0, 2**bits - 1) for bits in (16, 64, 128))
 words = st.binary(min_size=32, max_size=32)
 orders = st.builds(PaymentOrder, addresses, addresses, u16, u128, u16, u128, u64, u64, words)
 quotes = st.builds(MakerQuote, addresses, u16, u128, u16, u128, u64, u64)
-fills = st.builds(Fill, st.integers(0, 2**64), u128)
+fills = st.builds(Fill, u16, u128)
+exit_orders = st.builds(ExitOrder, addresses, addresses, u16, u128, u64, u64)
 signatures = st.binary(max_size=200)
 
 
@@ -45,7 +51,7 @@ def _values(item: Any) -> tuple[Any, ...]:
     st.lists(st.tuples(quotes, signatures), max_size=3),
     st.lists(fills, max_size=3),
 )
-def test_encode_settle__any_batch__equals_eth_abi(
+def test_encode_settle__any_batch__is_one_bytes_argument(
     batch_id: int,
     signed_orders: list[tuple[PaymentOrder, bytes]],
     signed_quotes: list[tuple[MakerQuote, bytes]],
@@ -54,18 +60,27 @@ def test_encode_settle__any_batch__equals_eth_abi(
     order_list, order_signatures = [o for o, _ in signed_orders], [s for _, s in signed_orders]
     quote_list, quote_signatures = [q for q, _ in signed_quotes], [s for _, s in signed_quotes]
     packed = encode_settle(batch_id, order_list, order_signatures, quote_list, quote_signatures, some_fills)
-    expected = encode(
-        SETTLE_TYPES,
-        (
-            batch_id,
-            [_values(order) for order in order_list],
-            order_signatures,
-            [_values(quote) for quote in quote_list],
-            quote_signatures,
-            [_values(fill) for fill in some_fills],
-        ),
-    )
-    assert packed == selector(f"settle({','.join(SETTLE_TYPES)})") + expected
+    batch = pack_batch(batch_id, signed_orders, signed_quotes, some_fills)
+    assert packed == selector("settle(bytes)") + encode(("bytes",), (batch,))
+
+
+@given(exit_orders, signatures)
+def test_encode_request_exit_for__any__equals_eth_abi(order: ExitOrder, signature: bytes) -> None:
+    kind, signed = pack_signature(signature)
+    types = ("(address,address,uint16,uint128,uint64,uint64)", "bytes")
+    expected = encode(types, (_values(order), bytes((kind,)) + signed))
+    assert encode_request_exit_for(order, signature)[4:] == expected
+
+
+@given(u16, u128, u64, addresses)
+def test_encode_exits_and_cancellations__any__equal_eth_abi(
+    currency_id: int, units: int, nonce: int, account: str
+) -> None:
+    expected = encode(("uint16", "uint128", "address"), (currency_id, units, account))
+    assert encode_request_exit(currency_id, units, account)[4:] == expected
+    assert encode_cancel_orders(currency_id, nonce)[4:] == encode(("uint16", "uint64"), (currency_id, nonce))
+    assert encode_cancel_exit(currency_id)[4:] == encode(("uint16",), (currency_id,))
+    assert encode_exit(account, currency_id)[4:] == encode(("address", "uint16"), (account, currency_id))
 
 
 @given(u16, st.lists(st.builds(HubDeposit, addresses, u128, words), max_size=5))
@@ -109,7 +124,7 @@ def _signature(entry: dict[str, Any]) -> str:
 
 
 def _selectors_of(module: Any) -> set[bytes]:
-    found = {value for name, value in vars(module).items() if name.startswith("_") and isinstance(value, bytes)}
+    found = {value for name, value in vars(module).items() if name.isupper() and isinstance(value, bytes)}
     tuples = [value for name, value in vars(module).items() if name.endswith("_FUNCTIONS")]
     return {item for item in (*found, *(entry for group in tuples for entry in group)) if len(item) == 4}
 
@@ -132,13 +147,11 @@ def test_selectors__every_one_used__is_in_the_abi(module: str, contract: str) ->
 
 
 def test_steps__guarded_functions__exist_on_hub_and_token() -> None:
-    from chainwallet.chain import steps
-
     for contract in ("SettlementHub", "CurrencyToken"):
         known = {selector(_signature(entry)) for entry in artifact(contract).abi if entry["type"] == "function"}
         assert {*currency_token.COMPLIANCE_FUNCTIONS, *currency_token.PAUSER_FUNCTIONS} <= known
     hub = {selector(_signature(entry)) for entry in artifact("SettlementHub").abi if entry["type"] == "function"}
-    assert {steps._SETTLE, steps._LIST_CURRENCY} <= hub
+    assert {settlement_hub.SETTLE, settlement_hub.LIST_CURRENCY} <= hub
 
 
 def test_events__every_parser__is_in_the_abi_with_the_same_fields() -> None:
@@ -168,6 +181,25 @@ def test_decode_log__positions__follow_the_declaration() -> None:
         "bought": "4",
     }
     assert event.key == f"0x{0xB2:064x}"
+
+
+def test_decode_log__two_addresses_and_a_hash__is_a_payment() -> None:
+    entry = next(e for e in artifact("SettlementHub").abi if e["type"] == "event" and e["name"] == "PaymentSettled")
+    assert entry["anonymous"]
+    assert [(a["name"], a["indexed"]) for a in entry["inputs"]] == [
+        ("payer", True),
+        ("payee", True),
+        ("orderHash", False),
+    ]
+    payer, payee, digest = bytes(12) + b"\x01" * 20, bytes(12) + b"\x02" * 20, b"\x03" * 32
+    event = decode_log([payer, payee], digest)
+    assert event == PaymentSettled(checksum_address(payer[12:]), checksum_address(payee[12:]), "0x" + digest.hex())
+    assert event.key == "0x" + digest.hex()
+
+
+def test_events__no_topic__looks_like_an_address() -> None:
+    declared = [topic(_signature(e)) for e in artifact("SettlementHub").abi if e["type"] == "event"]
+    assert not [found for found in declared if not any(found[:12])]
 
 
 def test_decode_log__unknown_topic_or_none__left_out() -> None:

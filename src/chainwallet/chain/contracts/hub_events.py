@@ -117,7 +117,100 @@ class CurrencyListed:
         return {"currency": self.currency, "token": self.token}
 
 
-HubEvent = Deposited | PaymentSettled | QuoteFilled | SurplusCollected | BatchSettled | CurrencyListed
+@dataclass(frozen=True, slots=True)
+class ExitRequested:
+    """`amount` units left the account's position and wait for `recipient` until `available_at` (Unix seconds)."""
+
+    name: ClassVar[str] = "ExitRequested"
+    account: str
+    currency: int
+    recipient: str
+    amount: int
+    available_at: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.account}/{self.currency}"
+
+    def payload(self) -> dict[str, Any]:
+        return {
+            "account": self.account,
+            "currency": self.currency,
+            "recipient": self.recipient,
+            "amount": str(self.amount),
+            "availableAt": self.available_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ExitCancelled:
+    """What was set aside for an exit is back in the account's position."""
+
+    name: ClassVar[str] = "ExitCancelled"
+    account: str
+    currency: int
+    amount: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.account}/{self.currency}"
+
+    def payload(self) -> dict[str, Any]:
+        return {"account": self.account, "currency": self.currency, "amount": str(self.amount)}
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The tokens that were set aside left the hub for `recipient`."""
+
+    name: ClassVar[str] = "Exited"
+    account: str
+    currency: int
+    recipient: str
+    amount: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.account}/{self.currency}"
+
+    def payload(self) -> dict[str, Any]:
+        return {
+            "account": self.account,
+            "currency": self.currency,
+            "recipient": self.recipient,
+            "amount": str(self.amount),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersCancelled:
+    """The account's orders in this currency with this nonce or a lower one never settle any more."""
+
+    name: ClassVar[str] = "OrdersCancelled"
+    account: str
+    currency: int
+    nonce: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.account}/{self.currency}"
+
+    def payload(self) -> dict[str, Any]:
+        return {"account": self.account, "currency": self.currency, "nonce": str(self.nonce)}
+
+
+HubEvent = (
+    Deposited
+    | PaymentSettled
+    | QuoteFilled
+    | SurplusCollected
+    | BatchSettled
+    | CurrencyListed
+    | ExitRequested
+    | ExitCancelled
+    | Exited
+    | OrdersCancelled
+)
 
 _Words = Sequence[bytes]
 
@@ -139,9 +232,6 @@ _PARSERS: dict[bytes, Callable[[_Words, _Words], HubEvent]] = {
     topic("Deposited(address,uint16,uint128,bytes32)"): lambda t, d: Deposited(
         _address(t[1]), _number(t[2]), _number(d[0]), _hash(t[3])
     ),
-    topic("PaymentSettled(address,address,bytes32)"): lambda t, d: PaymentSettled(
-        _address(t[1]), _address(t[2]), _hash(d[0])
-    ),
     topic("QuoteFilled(address,bytes32,uint128,uint128)"): lambda t, d: QuoteFilled(
         _address(t[1]), _hash(t[2]), _number(d[0]), _number(d[1])
     ),
@@ -150,11 +240,28 @@ _PARSERS: dict[bytes, Callable[[_Words, _Words], HubEvent]] = {
         _number(t[1]), _number(d[0]), _number(d[1])
     ),
     topic("CurrencyListed(uint16,address)"): lambda t, _: CurrencyListed(_number(t[1]), _address(t[2])),
+    topic("ExitRequested(address,uint16,address,uint128,uint64)"): lambda t, d: ExitRequested(
+        _address(t[1]), _number(t[2]), _address(t[3]), _number(d[0]), _number(d[1])
+    ),
+    topic("ExitCancelled(address,uint16,uint128)"): lambda t, d: ExitCancelled(
+        _address(t[1]), _number(t[2]), _number(d[0])
+    ),
+    topic("Exited(address,uint16,address,uint128)"): lambda t, d: Exited(
+        _address(t[1]), _number(t[2]), _address(t[3]), _number(d[0])
+    ),
+    topic("OrdersCancelled(address,uint16,uint64)"): lambda t, d: OrdersCancelled(
+        _address(t[1]), _number(t[2]), _number(d[0])
+    ),
 }
 
 
 def decode_log(topics: Sequence[bytes], data: bytes) -> HubEvent | None:
-    """The event that these topics and data are; None for one that settlement does not need."""
+    """The event that these topics and data are; None for one that settlement does not need.
+
+    PaymentSettled is anonymous: its first topic is an address, 12 bytes of zeros and 20, which no event's hash is.
+    """
+    if len(topics) == 2 and len(data) == 32 and not any(topics[0][:12]):
+        return PaymentSettled(_address(topics[0]), _address(topics[1]), _hash(data))
     parse = _PARSERS.get(topics[0]) if topics else None
     if parse is None:
         return None

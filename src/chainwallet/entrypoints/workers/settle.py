@@ -92,6 +92,7 @@ def _commit(services: Services, draft: Draft, batch_id: int, data: bytes) -> Non
             batch_id,
             data=data,
             hub=services.hub.address,
+            treasury=services.hub.treasury(),
             signer=services.operator,
             chain_id=services.node.chain_id,
             fees=fees,

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: UNLICENSED
+pragma solidity 0.8.37;
+
+import {Fill, MakerQuote, PaymentOrder} from "../interfaces/ISettlementHub.sol";
+import {BatchLayout} from "../libraries/BatchLayout.sol";
+import {Corridors, readCorridors} from "../libraries/Corridors.sol";
+import {IntentHash} from "../libraries/IntentHash.sol";
+import {MEMO, OrderFrame} from "../libraries/OrderFrame.sol";
+
+/// @dev Turns a packed batch back into the structs that it was made of, hashing each order both ways.
+contract BatchLayoutHarness {
+    struct Unpacked {
+        uint64 batchId;
+        PaymentOrder[] orders;
+        bytes32[] orderHashes;
+        bytes32[] structHashes;
+        MakerQuote[] quotes;
+        Fill[] fills;
+    }
+
+    /// @param orders how many there are; every signature has 64 bytes
+    function unpack(
+        bytes calldata batch,
+        bytes32 domainSeparator,
+        uint256 orders
+    ) external pure returns (Unpacked memory found) {
+        OrderFrame.open(IntentHash.PAYMENT_ORDER_TYPEHASH, domainSeparator, 0);
+        BatchLayout.Sections memory sections = BatchLayout.split(batch);
+        Corridors corridors = readCorridors(sections.corridors, sections.orders);
+        found.batchId = sections.batchId;
+        found.orders = new PaymentOrder[](orders);
+        (found.orderHashes, found.structHashes) = (new bytes32[](orders), new bytes32[](orders));
+        uint256 place = sections.orders;
+        for (uint256 i = 0; i < orders; ++i) {
+            (, place) = BatchLayout.readOrder(place, sections.header, corridors);
+            place += 64;
+            OrderFrame.hash();
+            found.orders[i] = _order();
+            found.orderHashes[i] = OrderFrame.orderHash();
+            found.structHashes[i] = IntentHash.digest(domainSeparator, found.orders[i]);
+        }
+        require(place == sections.quotes, "orders");
+        found.quotes = new MakerQuote[]((sections.fills - sections.quotes) / (BatchLayout.QUOTE_BYTES + 64));
+        for (uint256 i = 0; i < found.quotes.length; ++i) {
+            (, found.quotes[i], place) = BatchLayout.readQuote(place);
+            place += 64;
+        }
+        require(place == sections.fills, "quotes");
+        found.fills = new Fill[]((sections.end - sections.fills) / BatchLayout.FILL_BYTES);
+        for (uint256 i = 0; i < found.fills.length; ++i) {
+            found.fills[i] = BatchLayout.readFill(place + i * BatchLayout.FILL_BYTES);
+        }
+    }
+
+    function _order() private pure returns (PaymentOrder memory order) {
+        order.payer = OrderFrame.payer();
+        order.payee = OrderFrame.payee();
+        order.sourceCurrency = OrderFrame.sourceCurrency();
+        order.sourceAmount = OrderFrame.sourceAmount();
+        order.targetCurrency = OrderFrame.targetCurrency();
+        order.targetAmount = OrderFrame.targetAmount();
+        order.nonce = OrderFrame.nonce();
+        order.deadline = OrderFrame.deadline();
+        bytes32 memo;
+        assembly ("memory-safe") {
+            memo := mload(MEMO)
+        }
+        order.memo = memo;
+    }
+}
