@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 from eth_abi.abi import encode
+from eth_account import Account
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlmodel import col, select
 
 from chainwallet.bootstrap import Services, open_services
+from chainwallet.chain.contracts.currency_token import encode_mint
+from chainwallet.chain.contracts.settlement_hub import HubDeposit, encode_deposit, encode_request_exit
 from chainwallet.chain.indexer import ChainEvent
 from chainwallet.chain.outcome import Accepted
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
@@ -28,9 +31,10 @@ from chainwallet.entrypoints.workers.settle import settle_step
 from chainwallet.entrypoints.workers.submit import submit_step
 from chainwallet.keys.intents import Transaction
 from chainwallet.keys.keccak import keccak
+from chainwallet.keys.signers import LocalSigner
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database
-from chainwallet.kit.money import Money
+from chainwallet.kit.money import Money, currency
 from chainwallet.kit.settings import Settings
 from chainwallet.ledger import AccountKey, AccountKind, EntryDraft, capture_and_post, ensure_accounts, holds_of
 from chainwallet.payments.candidates import TransferRequest
@@ -39,10 +43,13 @@ from chainwallet.payments.endings import cancel_transfer
 from chainwallet.payments.quotes import PriceRequest, Quote
 from chainwallet.payments.transfers import Transfer
 from chainwallet.reconciliation.comparison import Comparison, compare, record
+from chainwallet.settlement.lanes import Call, Fees, TxKind, store_calls
 from chainwallet.settlement.makers import MakerQuote, MakerQuoteStatus, QuoteRequest, post_quotes, withdraw_quote
 from chainwallet.settlement.orders import OrderStatus, PlacedOrder
 
 GWEI = 10**9
+GAS_MONEY_WEI = 10**18
+EXIT_DELAY_S = 1
 OPERATOR_KEY = "cw_" + "k" * 43
 OPERATOR = Principal(OPERATOR_ID, frozenset(), None)
 
@@ -65,6 +72,7 @@ class Bench:
     services: Services
     reconciler: Reconciler
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    haven: str = "0x" + "99" * 20  # where leavers' tokens go
 
     @property
     def database(self) -> Database:
@@ -246,11 +254,58 @@ class Bench:
 
         return send
 
-    def correct(self, owner: str, code: str, units: int) -> None:
+    def key_of(self, customer: Customer) -> LocalSigner:
+        """The customer's own key, as it takes it away."""
+        with self.database.transaction() as session:
+            keystore = self.services.vault.export_keystore(session, customer.address, password="own", scrypt_n=2)
+        return LocalSigner("0x" + Account.decrypt(keystore, "own").hex())
+
+    def on_chain(self, owner: Customer | LocalSigner, data: bytes, *, reverts: bool = False) -> str:
+        """A call of the hub that an owner sends without the service, mined at once; its transaction."""
+        node = self.services.node
+        signer = self.key_of(owner) if isinstance(owner, Customer) else owner
+        if node.balance(signer.address) < GAS_MONEY_WEI:
+            node.fund(signer.address)
+        nonce = node.nonce(signer.address)
+        call = Transaction(node.chain_id, nonce, self.services.hub.address, data, 500_000, 100 * GWEI, GWEI)
+        signed = signer.sign_transaction(call)
+        assert node.send_raw(signed.raw) == Accepted(signed.hash)
+        receipt = node.receipt(signed.hash)
+        assert receipt is not None
+        assert bool(receipt.status) is not reverts
+        return signed.hash
+
+    def leave(self, owner: Customer | LocalSigner, code: str, value: str, *, reverts: bool = False) -> str:
+        """An owner asks, on chain, to leave with this much."""
+        data = encode_request_exit(currency(code).id, Money.parse(code, value).units, self.haven)
+        return self.on_chain(owner, data, reverts=reverts)
+
+    def gift(self, address: str, code: str, value: str) -> None:
+        """The issuer deposits for an address that this database may know nothing of."""
+        services, units = self.services, Money.parse(code, value).units
+        deposit = encode_deposit(currency(code).id, [HubDeposit(address, units, bytes(32))])
+        self.operate(services.deployment.tokens[code], encode_mint(services.operator.address, units))
+        self.operate(services.hub.address, deposit)
+
+    def operate(self, to: str, data: bytes) -> None:
+        """A call of the operator's that this database knows nothing more of; goes out with the next submit."""
+        services = self.services
+        with self.database.transaction() as session:
+            call = Call(TxKind.MINT, "elsewhere", to, data, 1_000_000)
+            fees = Fees(100 * GWEI, GWEI)
+            store_calls(session, [call], signer=services.operator, chain_id=services.node.chain_id, fees=fees)
+
+    def wait_out_the_delay(self) -> None:
+        """The chain's clock goes on; never back, so the delay here is short and what it runs ahead by stays small."""
+        self.services.node.request("evm_increaseTime", [EXIT_DELAY_S + 1])
+        self.services.node.request("evm_mine", [])
+        self.index()
+
+    def correct(self, owner: str, code: str, units: int, *, kind: AccountKind = AccountKind.CUSTOMER) -> None:
         """Book what the chain moved without this database's knowing, as an operator would."""
         clearing = AccountKey("correction", code, AccountKind.HUB)
         with self.database.transaction() as session:
-            account = AccountKey(owner, code, AccountKind.CUSTOMER)
+            account = AccountKey(owner, code, kind)
             ids = ensure_accounts(session, [account, clearing])
             postings = ((ids[account], units), (ids[clearing], -units))
             capture_and_post(session, [EntryDraft("correction", f"{owner}-{next(self.numbers)}", postings)])
@@ -285,7 +340,9 @@ def open_bench(server: Database, folder: Path, chain: str) -> Iterator[Bench]:
         settings = Settings(
             data_dir=folder, database_url=url, chain_url=chain, operator_key=OPERATOR_KEY, batch_linger_ms=0
         )
-        services = open_services(settings)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("chainwallet.chain.steps.EXIT_DELAY_S", EXIT_DELAY_S)
+            services = open_services(settings)
         bench = Bench(services, Reconciler(services))
         bench.run()
         yield bench

@@ -198,7 +198,9 @@ def world() -> Iterator[World]:
         batch_linger_ms=20,
         webhooks_to_loopback=True,
     )
-    services = open_services(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chainwallet.chain.steps.EXIT_DELAY_S", 1)  # a day would be long
+        services = open_services(settings)
     crew = Crew(services)
     services.unhealthy_workers = crew.unhealthy
     crew.start()

@@ -53,7 +53,7 @@ def described(world: World) -> Any:
 
 def test_document__describes_every_route(world: World) -> None:
     paths = world.http.get("/openapi.json").json()["paths"]
-    assert len(_operations()) >= 34
+    assert len(_operations()) >= 36
     assert {(path, method) for path in paths for method in paths[path] if path != ENDLESS} == set(_operations())
 
 
@@ -85,6 +85,10 @@ def test_answers__that_succeed__are_as_described(world: World, described: Any) -
             "sell": amount,
             "buy": {"currency": "EUR", "value": "9.00"},
             "expires_at": expires_at,
+        },
+        "/v1/customers/{customer_id}/exits": {
+            "amount": {"currency": "EUR", "value": "1.00"},
+            "recipient": "0x" + "99" * 20,
         },
         "/v1/transfers": {
             "quote_id": world.post("/v1/quotes", _quote("USD"))["id"],

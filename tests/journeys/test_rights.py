@@ -9,7 +9,7 @@ import pytest
 
 from .conftest import World
 
-SCOPES = ("customers", "deposits", "quotes", "transfers", "maker", "read", "webhooks", "payment_files")
+SCOPES = ("customers", "deposits", "quotes", "transfers", "exits", "maker", "read", "webhooks", "payment_files")
 
 
 @dataclass
@@ -79,6 +79,7 @@ def test_bank__asks_for_what_is_anothers__is_told_it_does_not_exist(world: World
     for method, path, foreign, code in (
         ("GET", "/v1/customers/{id}", customer, "CUSTOMER_UNKNOWN"),
         ("GET", "/v1/customers/{id}/balances", customer, "CUSTOMER_UNKNOWN"),
+        ("GET", "/v1/customers/{id}/exits", customer, "CUSTOMER_UNKNOWN"),
         ("GET", "/v1/transfers?payer_id={id}", customer, "CUSTOMER_UNKNOWN"),
         ("GET", "/v1/deposits?customer_id={id}", customer, "CUSTOMER_UNKNOWN"),
         ("GET", "/v1/maker-quotes?maker_id={id}", customer, "CUSTOMER_UNKNOWN"),
@@ -101,6 +102,9 @@ def test_bank__acts_for_anothers_customer__is_told_there_is_none(world: World, b
     amount = {"currency": "EUR", "value": "10.00"}
     deposit = {"customer_id": other.payer["id"], "amount": amount}
     world.refused("POST", "/v1/deposits", 404, "CUSTOMER_UNKNOWN", json=deposit, auth=mine.secret)
+    leave = {"amount": amount, "recipient": "0x" + "99" * 20}
+    path = f"/v1/customers/{other.payer['id']}/exits"
+    world.refused("POST", path, 404, "CUSTOMER_UNKNOWN", json=leave, auth=mine.secret)
     maker_quote = {
         "maker_id": other.maker_quote["maker_id"],
         "sell": {"currency": "SEK", "value": "1.00"},

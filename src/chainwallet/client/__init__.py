@@ -74,6 +74,12 @@ class Client:
     def deposit(self, customer_id: str, amount: Json, **options: Any) -> Json:
         return self.post("/v1/deposits", {"customer_id": customer_id, "amount": amount}, **options)
 
+    def exit(self, customer_id: str, amount: Json, recipient: str, **options: Any) -> Json:
+        return self.post(f"/v1/customers/{customer_id}/exits", {"amount": amount, "recipient": recipient}, **options)
+
+    def exits(self, customer_id: str) -> Iterator[Json]:
+        return self.items(f"/v1/customers/{customer_id}/exits")
+
     def quote(self, **fields: Any) -> Json:
         return self.post("/v1/quotes", fields)
 

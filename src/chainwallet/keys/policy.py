@@ -9,14 +9,14 @@ from threading import Lock
 
 from chainwallet.keys.addresses import ZERO_ADDRESS
 from chainwallet.keys.errors import PolicyRefused
-from chainwallet.keys.intents import Domain, MakerQuote, PaymentOrder, Transaction
+from chainwallet.keys.intents import Domain, ExitOrder, MakerQuote, PaymentOrder, Transaction
 from chainwallet.kit.clock import unix_seconds, utc_now
 
 DEADLINE_HORIZON_S = 7 * 24 * 3600
 
 
 class IntentPolicy:
-    """Orders and quotes for one hub, of the signer's own address, above zero, valid now and not for long.
+    """Orders, quotes and exits for one hub, of the signer's own address, above zero, valid now and not for long.
 
     Several signers share one policy. `horizon_s` bounds how far ahead a deadline may be; `clock` is there for tests.
     """
@@ -61,6 +61,19 @@ class IntentPolicy:
         if not (quote.sell_units_max and quote.buy_units):
             raise PolicyRefused("A quote offers and asks more than zero units.")
         self._check_deadline(quote.deadline)
+
+    def check_exit(self, address: str, domain: Domain, order: ExitOrder) -> None:
+        """PolicyRefused unless the signer at `address` may sign this order to leave now."""
+        if type(order) is not ExitOrder:
+            raise PolicyRefused(f"An owner leaves by an ExitOrder, not by a {type(order).__name__}.")
+        self._check_domain(domain)
+        if order.account != address:
+            raise PolicyRefused(f"The account that leaves is {order.account}; this key is {address}.")
+        if order.recipient in (ZERO_ADDRESS, domain.hub):
+            raise PolicyRefused("Tokens that the hub or the zero address received would be nobody's.")
+        if not order.units:
+            raise PolicyRefused("An exit takes more than zero units.")
+        self._check_deadline(order.deadline)
 
     def _check_domain(self, domain: Domain) -> None:
         if self._domain is None:

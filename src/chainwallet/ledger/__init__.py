@@ -22,6 +22,7 @@ from chainwallet.ledger.errors import (
     InsufficientFunds,
     InvalidEntry,
     InvalidHold,
+    NoncesSpent,
     UnbalancedEntry,
     UnknownAccount,
 )
@@ -32,19 +33,33 @@ from chainwallet.ledger.holds import (
     HoldRequest,
     HoldView,
     Refused,
+    Unnumbered,
     holds_of,
+    open_holds,
     place_bundles,
     place_holds,
     release_holds,
-    renew_nonces,
     swap_holds,
 )
 from chainwallet.ledger.journal import EntryDraft, capture_and_post
-from chainwallet.ledger.models import Account, AccountKind, Hold, HoldStatus, JournalEntry, Posting
+from chainwallet.ledger.models import (
+    MAY_GO_NEGATIVE,
+    NONCE_MAX,
+    Account,
+    AccountKind,
+    Hold,
+    HoldStatus,
+    JournalEntry,
+    Posting,
+)
+from chainwallet.ledger.nonces import lift_nonces, number_holds, renew_nonces
+from chainwallet.ledger.rehearsal import Rehearsal, Shortage
 from chainwallet.ledger.seals import BooksRoot, books_root, books_root_at
 from chainwallet.ledger.verify import Violation, verify
 
 __all__ = [
+    "MAY_GO_NEGATIVE",
+    "NONCE_MAX",
     "Account",
     "AccountKey",
     "AccountKind",
@@ -66,12 +81,16 @@ __all__ = [
     "InvalidHold",
     "JournalEntry",
     "LockedAccount",
+    "NoncesSpent",
     "Posting",
     "Refused",
+    "Rehearsal",
+    "Shortage",
     "StatementLine",
     "StatementPage",
     "UnbalancedEntry",
     "UnknownAccount",
+    "Unnumbered",
     "Violation",
     "balances",
     "balances_of",
@@ -80,8 +99,11 @@ __all__ = [
     "capture_and_post",
     "ensure_accounts",
     "holds_of",
+    "lift_nonces",
     "lock_accounts",
     "lock_accounts_by_key",
+    "number_holds",
+    "open_holds",
     "place_bundles",
     "place_holds",
     "release_holds",

@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from chainwallet.kit.money import currency
 from chainwallet.ledger.errors import UnknownAccount
-from chainwallet.ledger.models import MAY_GO_NEGATIVE, AccountKind
+from chainwallet.ledger.models import MAY_GO_NEGATIVE, NONCE_MAX, AccountKind
 from chainwallet.ledger.seals import sql_account_seal
 from chainwallet.ledger.sql import int_array, is_label, run
 
@@ -48,6 +48,10 @@ class LockedAccount:
     @property
     def may_go_negative(self) -> bool:
         return self.kind in MAY_GO_NEGATIVE
+
+    @property
+    def has_nonces_left(self) -> bool:
+        return self.last_nonce < NONCE_MAX
 
 
 _FIND = """
@@ -92,15 +96,15 @@ def _columns(keys: list[AccountKey]) -> dict[str, list[str]]:
     }
 
 
-_LOCK = """
+_FIGURES = """
 SELECT a.id, a.currency, a.kind, a.posted_units::text, a.held_units::text, a.last_nonce, a.seal FROM account a
 WHERE a.id IN (
   SELECT unnest(%(ids)s::bigint[])
   UNION SELECT h.account_id FROM hold h WHERE h.reference = ANY(%(references)s::text[])
 )
 ORDER BY a.id
-FOR NO KEY UPDATE OF a
 """
+_LOCK = f"{_FIGURES}FOR NO KEY UPDATE OF a"
 
 
 def lock_accounts(
@@ -112,8 +116,16 @@ def lock_accounts(
     another. A transaction that calls several of them locks the accounts of all of them here first.
     Raises LEDGER_UNKNOWN_ACCOUNT.
     """
-    wanted = set(account_ids)
-    rows = run(session, _LOCK, ids=int_array(sorted(wanted)), references=sorted(set(references)))
+    return _figures(session, _LOCK, set(account_ids), references)
+
+
+def glance_at_accounts(session: Session, account_ids: Iterable[int]) -> dict[int, LockedAccount]:
+    """As `lock_accounts`, without locking: figures to plan with, which may have changed by the time they are locked."""
+    return _figures(session, _FIGURES, set(account_ids), ())
+
+
+def _figures(session: Session, statement: str, wanted: set[int], references: Iterable[str]) -> dict[int, LockedAccount]:
+    rows = run(session, statement, ids=int_array(sorted(wanted)), references=sorted(set(references)))
     locked = {
         key: LockedAccount(key, code, AccountKind(kind), int(posted), int(held), nonce, seal)
         for key, code, kind, posted, held, nonce, seal in rows

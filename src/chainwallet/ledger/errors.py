@@ -32,6 +32,13 @@ class InvalidHold(ChainwalletError):
     status = 500
 
 
+class NoncesSpent(ChainwalletError):
+    """The owner cancelled, on chain, every order that could still be numbered."""
+
+    code = "LEDGER_NONCES_SPENT"
+    status = 409
+
+
 class EntryConflict(ChainwalletError):
     """The same (kind, reference) stands in the journal with other postings."""
 

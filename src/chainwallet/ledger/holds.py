@@ -10,8 +10,9 @@ from sqlmodel import Session
 
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import pipelined
+from chainwallet.kit.errors import ChainwalletError
 from chainwallet.ledger.accounts import LockedAccount, lock_accounts
-from chainwallet.ledger.errors import HoldConflict, HoldNotOpen, InsufficientFunds, InvalidHold
+from chainwallet.ledger.errors import HoldConflict, InsufficientFunds, InvalidHold, NoncesSpent
 from chainwallet.ledger.models import HoldStatus
 from chainwallet.ledger.seals import sql_hold_seal
 from chainwallet.ledger.sql import int_array, is_label, run
@@ -63,7 +64,7 @@ class Refused:
     available_units: int
     needed_units: int
 
-    def error(self) -> InsufficientFunds:
+    def error(self) -> ChainwalletError:
         """The refusal as the error to raise to a caller."""
         return InsufficientFunds(
             "The account has less available than the payment needs; add funds or send less.",
@@ -71,6 +72,21 @@ class Refused:
             available_units=str(self.available_units),
             needed_units=str(self.needed_units),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Unnumbered(Refused):
+    """Nothing was held: the account's owner has cancelled, on chain, every order that could still be numbered."""
+
+    def error(self) -> ChainwalletError:
+        return nonces_spent(self.account_id)
+
+
+def nonces_spent(account_id: int) -> NoncesSpent:
+    return NoncesSpent(
+        "The owner has cancelled every order that this account could still sign; pay from another account.",
+        account_id=account_id,
+    )
 
 
 HoldOutcome = Held | Refused
@@ -144,7 +160,15 @@ def _shortage(accounts: Mapping[int, LockedAccount], bundle: Sequence[HoldReques
         account = accounts[account_id]
         if account.available_units < units and not account.may_go_negative:
             return Refused(account_id, account.available_units, units)
-    return None
+    return next((refused for request in bundle if (refused := _unnumbered(accounts, request)) is not None), None)
+
+
+def _unnumbered(accounts: Mapping[int, LockedAccount], request: HoldRequest) -> Unnumbered | None:
+    lane = request.nonce_account_id
+    if lane is None or accounts[lane].has_nonces_left:
+        return None
+    needed = next(part.units for part in request.parts if part.account_id == lane)
+    return Unnumbered(lane, accounts[lane].available_units, needed)
 
 
 def decide_holds(
@@ -172,6 +196,8 @@ def _decide(accounts: Mapping[int, LockedAccount], request: HoldRequest) -> tupl
         account = accounts[part.account_id]
         if account.available_units < part.units and not account.may_go_negative:
             return Refused(part.account_id, account.available_units, part.units), []
+    if (refused := _unnumbered(accounts, request)) is not None:
+        return refused, []
     nonce = None
     if request.nonce_account_id is not None:
         lane = accounts[request.nonce_account_id]
@@ -253,12 +279,26 @@ def holds_of(session: Session, references: Iterable[str]) -> list[HoldView]:
     ]
 
 
+def open_holds(session: Session, account_id: int) -> list[HoldView]:
+    """What is held on this account, the youngest hold first."""
+    rows = run(session, _OPEN_ON, account=account_id)
+    return [
+        HoldView(reference, account_id, int(units), nonce, HoldStatus.OPEN, None) for reference, units, nonce in rows
+    ]
+
+
+_OPEN_ON = """
+SELECT reference, units::text, nonce FROM hold WHERE account_id = %(account)s AND status = 'open'
+ORDER BY placed_at DESC, nonce DESC NULLS LAST, reference DESC
+"""
+
 _RELEASE = f"""
 WITH closed AS (
   UPDATE hold SET status = 'released', closed_at = %(now)s, seal = {
     sql_hold_seal(status="'released'", closed_at="%(now)s::timestamptz")
 }
   WHERE reference = ANY(%(references)s::text[]) AND status = 'open'
+    AND (%(account)s::bigint IS NULL OR account_id = %(account)s::bigint)
   RETURNING reference, account_id, units
 ), freed AS (
   UPDATE account a SET held_units = a.held_units - c.units
@@ -269,17 +309,17 @@ SELECT count(DISTINCT reference) FROM closed
 """
 
 
-def release_holds(session: Session, references: Iterable[str]) -> int:
+def release_holds(session: Session, references: Iterable[str], *, account_id: int | None = None) -> int:
     """Give back what is held under these references; how many of them had an open hold.
 
-    References that are unknown or closed are passed over, so calling it again changes nothing.
-    Two statements.
+    With `account_id` only what is held on that account. References that are unknown or closed are passed over, so
+    calling it again changes nothing. Two statements.
     """
     wanted = sorted(set(references))
     if not wanted:
         return 0
     lock_accounts(session, (), references=wanted)
-    return int(run(session, _RELEASE, references=wanted, now=utc_now())[0][0])
+    return int(run(session, _RELEASE, references=wanted, account=account_id, now=utc_now())[0][0])
 
 
 def swap_holds(session: Session, *, release: Sequence[str], place: HoldRequest | None) -> HoldOutcome | None:
@@ -297,50 +337,8 @@ def swap_holds(session: Session, *, release: Sequence[str], place: HoldRequest |
     if not isinstance(outcome, Refused):
         with pipelined(session):
             if given_back:
-                run(session, _RELEASE, references=[hold.reference for hold in given_back], now=utc_now())
+                references = [hold.reference for hold in given_back]
+                run(session, _RELEASE, references=references, account=None, now=utc_now())
             if rows:
                 _write(session, rows)
     return outcome
-
-
-_RENEW = f"""
-WITH renewed AS (
-  UPDATE hold SET nonce = u.fresh, seal = {sql_hold_seal(nonce="u.fresh")}
-  FROM unnest(%(renewed)s::text[], %(ids)s::bigint[], %(nonces)s::bigint[]) AS u(held_under, held_on, fresh)
-  WHERE reference = u.held_under AND account_id = u.held_on AND status = 'open'
-  RETURNING account_id, nonce
-)
-UPDATE account a SET last_nonce = r.nonce
-FROM (SELECT account_id, max(nonce) AS nonce FROM renewed GROUP BY account_id) r
-WHERE a.id = r.account_id
-"""
-
-
-def renew_nonces(session: Session, references: Sequence[str]) -> dict[str, int]:
-    """Give the orders of these open holds fresh nonces, in this order, because they will be signed again.
-
-    For orders that were overtaken: the hub takes only nonces above the last one it saw. Raises
-    LEDGER_HOLD_NOT_OPEN for a reference without an open hold that has a nonce. Three statements.
-    """
-    if not references:
-        return {}
-    accounts = lock_accounts(session, (), references=references)
-    lanes = {
-        hold.reference: hold.account_id
-        for hold in holds_of(session, references)
-        if hold.nonce is not None and hold.status is HoldStatus.OPEN
-    }
-    if missing := sorted(set(references) - lanes.keys()):
-        raise HoldNotOpen("Only an open hold with a nonce can have it renewed.", references=missing)
-    nonces = {}
-    for reference in dict.fromkeys(references):
-        lane = accounts[lanes[reference]]
-        nonces[reference] = lane.last_nonce = lane.last_nonce + 1
-    run(
-        session,
-        _RENEW,
-        renewed=list(nonces),
-        ids=int_array(lanes[reference] for reference in nonces),
-        nonces=int_array(nonces.values()),
-    )
-    return nonces

@@ -91,8 +91,8 @@ def capture_and_post(session: Session, entries: Sequence[EntryDraft]) -> list[in
         session, {account_id for entry in entries for account_id, _ in entry.postings}, references=references
     )
     now = utc_now()
-    booked = _booked(session, entries)
-    booking = decide_entries(accounts, booked, holds_of(session, references), entries, now=now)
+    standing = booked_entries(session, entries)
+    booking = decide_entries(accounts, standing, holds_of(session, references), entries, now=now)
     ids = _write(session, booking, now) if booking.entries else {}
     return [ids.pop(entry.name, None) for entry in entries]
 
@@ -170,6 +170,7 @@ def _post(entry: EntryDraft, accounts: Mapping[int, LockedAccount], booking: Boo
             raise InsufficientFunds(
                 "An entry would take more than the account has available.",
                 account_id=account_id,
+                kind=entry.kind,
                 reference=entry.reference,
                 short_units=str(-account.available_units),
             )
@@ -192,7 +193,7 @@ LEFT JOIN posting p ON p.entry_id = e.id
 """
 
 
-def _booked(session: Session, entries: Sequence[EntryDraft]) -> dict[tuple[str, str], BookedEntry]:
+def booked_entries(session: Session, entries: Sequence[EntryDraft]) -> dict[tuple[str, str], BookedEntry]:
     """Which of the entries stand already; conclusive, because whoever books them locks the same accounts."""
     names = sorted({entry.name for entry in entries})
     rows = run(session, _BOOKED, kinds=[kind for kind, _ in names], references=[name for _, name in names])

@@ -28,15 +28,20 @@ import chainwallet.kit.database  # noqa: F401  (names constraints; must come bef
 
 
 class AccountKind(StrEnum):
-    """Whose claim an account counts: `hub` is the chain's side of deposits and exits, `clearing` a batch in flight."""
+    """Whose claim an account counts: `hub` is the chain's side of deposits and exits, `clearing` a batch in flight.
+
+    `exit` is what an owner has set aside on chain to leave with: no order can spend it.
+    """
 
     CUSTOMER = "customer"
+    EXIT = "exit"
     TREASURY = "treasury"
     CLEARING = "clearing"
     HUB = "hub"
 
 
 MAY_GO_NEGATIVE = frozenset({AccountKind.CLEARING, AccountKind.HUB})
+NONCE_MAX = 2**63 - 1  # of a bigint; the hub's uint64 goes further, and whoever goes there can pay no more
 
 
 class HoldStatus(StrEnum):
@@ -50,16 +55,20 @@ def _sealed() -> CheckConstraint:
 
 
 class Account(SQLModel, table=True):
-    """A claim in one currency. `posted_units` and `held_units` are running figures; `seal` is its last posting's."""
+    """A claim in one currency. `posted_units` and `held_units` are running figures; `seal` is its last posting's.
+
+    Orders with `cancelled_nonce` or a lower one never settle: the owner said so on chain. `last_nonce` was given last.
+    """
 
     __tablename__ = "account"
     __table_args__ = (
         UniqueConstraint("owner_id", "currency", "kind", name="uq_account_key"),
-        CheckConstraint("kind IN ('customer', 'treasury', 'clearing', 'hub')", name="kind"),
+        CheckConstraint("kind IN ('customer', 'exit', 'treasury', 'clearing', 'hub')", name="kind"),
         CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency"),
         CheckConstraint("held_units >= 0", name="held_not_negative"),
         CheckConstraint("kind IN ('clearing', 'hub') OR posted_units >= held_units", name="available_not_negative"),
         CheckConstraint("last_nonce >= 0", name="nonce_not_negative"),
+        CheckConstraint("cancelled_nonce BETWEEN 0 AND last_nonce", name="cancelled_nonce_was_passed"),
         _sealed(),
     )
 
@@ -70,6 +79,7 @@ class Account(SQLModel, table=True):
     posted_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     held_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     last_nonce: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    cancelled_nonce: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
     seal: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 

@@ -96,10 +96,11 @@ _CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         "I15",
-        """SELECT format('account %s: last nonce %s, highest of its holds %s', a.id, a.last_nonce, h.nonce), a.id
+        """SELECT format('account %s: last nonce %s, highest of its holds %s, cancelled %s',
+             a.id, a.last_nonce, h.nonce, a.cancelled_nonce), a.id
            FROM account a LEFT JOIN (SELECT account_id, max(nonce) AS nonce FROM hold GROUP BY account_id) h
              ON h.account_id = a.id
-           WHERE a.last_nonce <> coalesce(h.nonce, 0)""",
+           WHERE a.last_nonce <> greatest(coalesce(h.nonce, 0), a.cancelled_nonce)""",
     ),
 )
 

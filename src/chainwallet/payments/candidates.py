@@ -23,6 +23,7 @@ from chainwallet.ledger import (
     InsufficientFunds,
     LockedAccount,
     Refused,
+    Unnumbered,
     lock_accounts_by_key,
     place_bundles,
 )
@@ -129,6 +130,8 @@ def hold(session: Session, candidates: Sequence[Candidate], accounts: Mapping[Ac
         c = candidates[index]
         if not isinstance(outcome, Refused):
             c.nonce = outcome[0].nonce
+        elif isinstance(outcome, Unnumbered):
+            c.outcome = refuse(outcome.error())
         elif outcome.account_id == accounts[c.source_account].id:
             c.outcome = refuse(_insufficient(c, outcome.available_units))
         else:

@@ -47,7 +47,7 @@ class TransferStatus(StrEnum):
 S = TransferStatus
 TRANSITIONS: dict[TransferStatus, frozenset[TransferStatus]] = {
     S.DECLINED: frozenset(),
-    S.IN_REVIEW: frozenset({S.ACCEPTED, S.DECLINED, S.CANCELLED}),
+    S.IN_REVIEW: frozenset({S.ACCEPTED, S.DECLINED, S.CANCELLED, S.FAILED}),
     S.ACCEPTED: frozenset({S.SUBMITTED, S.CANCELLED, S.FAILED}),
     S.SUBMITTED: frozenset({S.SETTLED, S.ACCEPTED}),  # back to accepted: its batch reverted, nothing moved
     S.SETTLED: frozenset({S.RETURNED}),

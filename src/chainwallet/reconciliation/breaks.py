@@ -17,6 +17,7 @@ class BreakKind(StrEnum):
     UNKNOWN_QUOTE = "unknown_quote"
     UNKNOWN_BATCH = "unknown_batch"
     GIVEN_UP_PAYMENT = "given_up_payment"
+    UNFUNDED_ENTRY = "unfunded_entry"
     POSITION_DIFFERS = "position_differs"
     TOTAL_DIFFERS = "total_differs"
     TOKENS_MISSING = "tokens_missing"

@@ -20,7 +20,7 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import currency, format_units
 from chainwallet.ledger import AccountKey, AccountKind, verify
 from chainwallet.reconciliation.breaks import BreakKind, close_breaks, open_break
-from chainwallet.reconciliation.matching import TREASURY
+from chainwallet.reconciliation.drafts import TREASURY
 
 SEEN_AGAIN_AFTER_S = 0.25
 _EVERYTHING = (BreakKind.TOTAL_DIFFERS, BreakKind.TOKENS_MISSING, BreakKind.LEDGER_VIOLATION)  # only by a full one
@@ -132,12 +132,12 @@ def _compare_once(
 
 
 def _subject(key: AccountKey) -> str:
-    return f"{key.owner_id}/{key.currency}"
+    return f"{key.owner_id}/{key.currency}" + ("/exit" if key.kind is AccountKind.EXIT else "")
 
 
 def _books(session: Session, only: Collection[AccountKey] | None) -> dict[AccountKey, int]:
     rows = session.connection().exec_driver_sql(
-        "SELECT owner_id, currency, kind, posted_units FROM account WHERE kind IN ('customer', 'treasury')"
+        "SELECT owner_id, currency, kind, posted_units FROM account WHERE kind IN ('customer', 'treasury', 'exit')"
     )
     books = {AccountKey(owner, code, AccountKind(kind)): int(units) for owner, code, kind, units in rows}
     return books if only is None else {key: books[key] for key in only if key in books}
@@ -146,9 +146,13 @@ def _books(session: Session, only: Collection[AccountKey] | None) -> dict[Accoun
 def _positions(
     hub: SettlementHub, books: Mapping[AccountKey, int], addresses: Mapping[str, str], block: int
 ) -> list[Difference]:
-    keys = sorted(books)
-    pairs = [(addresses.get(key.owner_id, key.owner_id), currency(key.currency).id) for key in keys]
-    on_chain = hub.positions(pairs, block=block)
+    """Of each account what it can spend, or has set aside to leave with."""
+    pairs = {key: (addresses.get(key.owner_id, key.owner_id), currency(key.currency).id) for key in sorted(books)}
+    spent = [key for key in pairs if key.kind is not AccountKind.EXIT]
+    left = [key for key in pairs if key.kind is AccountKind.EXIT]
+    keys = [*spent, *left]
+    on_chain = hub.positions([pairs[key] for key in spent], block=block)
+    on_chain += hub.exiting([pairs[key] for key in left], block=block)
     return [
         Difference(
             BreakKind.POSITION_DIFFERS,

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
 from chainwallet.chain.indexer import ChainEvent, mark_matched, unmatched_events
-from chainwallet.controls.identity import addresses_to_ids
 from chainwallet.kit.money import currency_by_id
-from chainwallet.ledger import AccountKey, AccountKind, EntryDraft, capture_and_post, ensure_accounts
+from chainwallet.ledger import (
+    AccountKey,
+    AccountKind,
+    capture_and_post,
+    ensure_accounts,
+    lift_nonces,
+    lock_accounts,
+    release_holds,
+)
 from chainwallet.payments.deposits import settle_deposits
+from chainwallet.payments.endings import CANCELLED_ON_CHAIN, FUNDS_LEFT, withdraw_transfers
+from chainwallet.payments.exits import overtake_exits
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.reconciliation.breaks import BreakKind, open_break
-from chainwallet.settlement.batches import settle_batch
-from chainwallet.settlement.makers import MakerQuote
-from chainwallet.settlement.orders import OrderStatus, PlacedOrder
+from chainwallet.reconciliation.drafts import (
+    Draft,
+    Owners,
+    clearing_account,
+    customer_account,
+    hub_account,
+    place_of,
+    treasury_account,
+)
+from chainwallet.reconciliation.owners import OwnersActs, follow_owners
+from chainwallet.reconciliation.room import LEGS, Plan, make_room
+from chainwallet.settlement.batches import legs_of, settle_batch
+from chainwallet.settlement.makers import MakerQuote, use_quotes
+from chainwallet.settlement.orders import OrderStatus, PlacedOrder, drop_legs, lock_orders
 
-TREASURY, CLEARING, HUB = "treasury", "clearing", "hub"
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A journal entry in the making: postings by account, and the holds that it captures."""
-
-    kind: str
-    reference: str
-    postings: dict[AccountKey, int] = field(default_factory=lambda: defaultdict(int))
-    capture: list[str] = field(default_factory=list)
-
-    def move(self, source: AccountKey, target: AccountKey, units: int) -> None:
-        self.postings[source] -= units
-        self.postings[target] += units
+_COMPARED = (AccountKind.CUSTOMER, AccountKind.TREASURY, AccountKind.EXIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +52,12 @@ class Booked:
     settled_transfers: tuple[str, ...]
 
 
-def customer_account(owner_id: str, code: str) -> AccountKey:
-    return AccountKey(owner_id, code, AccountKind.CUSTOMER)
-
-
-def _clearing(code: str) -> AccountKey:
-    return AccountKey(CLEARING, code, AccountKind.CLEARING)
-
-
-def book_events(session: Session, *, up_to_block: int, limit: int = 2_000) -> Booked | None:
+def book_events(session: Session, *, up_to_block: int, treasury: str, limit: int = 2_000) -> Booked | None:
     """Book the oldest final events that are not booked yet, whole transactions at a time; None if there are none.
 
     Journal entries are unique by what they are for, so an event that comes again after a reorg is matched to
-    the entry that exists and moves nothing.
+    the entry that exists and moves nothing. `treasury` is the address that surplus goes to. Raises
+    LEDGER_INSUFFICIENT_FUNDS when money that left was promised anew in this moment: the same pass again makes room.
     """
     events = unmatched_events(session, up_to_block=up_to_block, limit=limit)
     if not events:
@@ -66,43 +65,86 @@ def book_events(session: Session, *, up_to_block: int, limit: int = 2_000) -> Bo
     by_name: dict[str, list[ChainEvent]] = defaultdict(list)
     for event in events:
         by_name[event.name].append(event)
-    drafts = [*_deposits(session, by_name["Deposited"])]
-    payments, transfer_ids = _payments(session, by_name["PaymentSettled"])
+    orders = _orders(session, by_name["PaymentSettled"])
+    owners = Owners(session, _addresses(events, orders), treasury=treasury)
+    drafts = _deposits(session, by_name["Deposited"], owners)
+    payments, transfer_ids = _payments(session, by_name["PaymentSettled"], orders, owners)
     drafts += payments
     drafts += _batches(session, events, by_name)
     settled = advance(session, transfer_ids, TransferStatus.SETTLED)
+    acts = follow_owners(session, events, owners)
     mark_matched(session, [event.id for event in events])
-    touched = _post(session, drafts)  # last: every acceptance waits for the accounts that this locks
+    drafts = sorted([*drafts, *acts.drafts], key=lambda draft: draft.place)
+    touched = _post(session, drafts, acts)  # last: every acceptance waits for the accounts that this locks
     return Booked(len(events), max(event.block_number for event in events), touched, tuple(settled))
 
 
-def _post(session: Session, drafts: Sequence[_Draft]) -> frozenset[AccountKey]:
-    keys = sorted({key for draft in drafts for key, units in draft.postings.items() if units})
+def _post(session: Session, drafts: Sequence[Draft], acts: OwnersActs) -> frozenset[AccountKey]:
+    keys = sorted({key for draft in drafts for key, units in draft.postings.items() if units} | acts.passed.keys())
     ids = ensure_accounts(session, keys)
-    entries = [
-        EntryDraft(
-            draft.kind,
-            draft.reference,
-            tuple((ids[key], units) for key, units in draft.postings.items() if units),
-            tuple(draft.capture),
-        )
-        for draft in drafts
+    cancelled = [*acts.cancelled, *(order_id + LEGS for order_id in acts.cancelled)]
+    plan = make_room(session, drafts, ids, released=[*acts.release, *cancelled])
+    release = [*acts.release, *_end_promises(session, plan, acts.cancelled)]
+    for draft in plan.unfunded:
+        detail = f"The books lack what this {draft.kind} took on chain; it is not booked."
+        open_break(session, BreakKind.UNFUNDED_ENTRY, f"{draft.kind}/{draft.reference}", detail)
+    _lock_all(session, plan, release, acts, ids)
+    release_holds(session, release)
+    for reference, account_id in plan.in_flight:
+        release_holds(session, [reference], account_id=account_id)
+    lift_nonces(session, {ids[key]: nonce for key, nonce in acts.passed.items()})
+    capture_and_post(session, plan.entries)
+    return frozenset(key for key in keys if key.kind in _COMPARED)
+
+
+def _end_promises(session: Session, plan: Plan, cancelled: Sequence[str]) -> list[str]:
+    """End what was cancelled and what can no longer be funded, makers' quotes included; the holds to be released."""
+    if not (cancelled or plan.fail or plan.refund or plan.overtake):
+        return []
+    overtake_exits(session, plan.overtake)
+    lock_orders(session, [*cancelled, *plan.fail, *plan.refund])
+    ends = (
+        (cancelled, TransferStatus.CANCELLED, CANCELLED_ON_CHAIN),
+        (plan.fail, TransferStatus.FAILED, FUNDS_LEFT),
+    )
+    withdrawn = [
+        withdraw_transfers(session, ids, target, code=code, detail=detail) for ids, target, (code, detail) in ends
     ]
-    capture_and_post(session, entries)
-    return frozenset(key for key in keys if key.kind in (AccountKind.CUSTOMER, AccountKind.TREASURY))
+    refunded = drop_legs(session, plan.refund)
+    reserved = sum((one.reserved for one in withdrawn), legs_of(refunded))
+    use_quotes(session, reserve={quote_id: -units for quote_id, units in reserved.items()}, fill={})
+    release = [reference for one in withdrawn for reference in one.holds]
+    return [*release, *(order.id + LEGS for order in refunded), *plan.overtake]
 
 
-def _owners(session: Session, addresses: Iterable[str]) -> Callable[[str], str]:
-    """Who owns a position: the customer with that address, or the address itself where nobody here does."""
-    known = addresses_to_ids(session, sorted(set(addresses)))
-    return lambda address: known.get(address, address)
+def _lock_all(
+    session: Session, plan: Plan, release: Sequence[str], acts: OwnersActs, ids: Mapping[AccountKey, int]
+) -> None:
+    """Lock every account that the verbs to come change, at once and so in one order."""
+    if not (release or plan.in_flight or acts.passed):
+        return  # posting locks what it needs, which is all
+    accounts = {account_id for entry in plan.entries for account_id, _ in entry.postings}
+    captured = [reference for entry in plan.entries for reference in entry.capture]
+    dropped = [reference for reference, _ in plan.in_flight]
+    lock_accounts(session, accounts | {ids[key] for key in acts.passed}, references=[*captured, *release, *dropped])
 
 
-def _deposits(session: Session, events: Sequence[ChainEvent]) -> list[_Draft]:
+def _orders(session: Session, events: Sequence[ChainEvent]) -> dict[str, PlacedOrder]:
+    hashes = [event.payload["orderHash"] for event in events]
+    if not hashes:
+        return {}
+    return {o.order_hash: o for o in session.exec(select(PlacedOrder).where(col(PlacedOrder.order_hash).in_(hashes)))}
+
+
+def _addresses(events: Sequence[ChainEvent], orders: Mapping[str, PlacedOrder]) -> set[str]:
+    parties = {address for order in orders.values() for address in (order.payer, order.payee)}
+    return parties | {event.payload["account"] for event in events if "account" in event.payload}
+
+
+def _deposits(session: Session, events: Sequence[ChainEvent], owners: Owners) -> list[Draft]:
     if not events:
         return []
     ours = settle_deposits(session, [event.payload["id"] for event in events])
-    owner = _owners(session, (event.payload["account"] for event in events))
     drafts = []
     strangers: Counter[str] = Counter()
     for event in events:
@@ -111,45 +153,41 @@ def _deposits(session: Session, events: Sequence[ChainEvent]) -> list[_Draft]:
         strangers[event.tx_hash] += deposit is None
         # Counted within its transaction: a log's index in its block changes when a fork includes it elsewhere.
         reference = deposit.id if deposit else f"{event.tx_hash}/{strangers[event.tx_hash]}"
-        draft = _Draft("deposit", reference)
-        target = customer_account(owner(event.payload["account"]), code)
-        draft.move(AccountKey(HUB, code, AccountKind.HUB), target, int(event.payload["amount"]))
+        draft = Draft("deposit", reference, place_of(event))
+        draft.move(hub_account(code), owners.account(event.payload["account"], code), int(event.payload["amount"]))
         drafts.append(draft)
     return drafts
 
 
-def _payments(session: Session, events: Sequence[ChainEvent]) -> tuple[list[_Draft], list[str]]:
-    if not events:
-        return [], []
-    hashes = [event.payload["orderHash"] for event in events]
-    orders = {o.order_hash: o for o in session.exec(select(PlacedOrder).where(col(PlacedOrder.order_hash).in_(hashes)))}
-    owner = _owners(session, [a for order in orders.values() for a in (order.payer, order.payee)])
+def _payments(
+    session: Session, events: Sequence[ChainEvent], orders: Mapping[str, PlacedOrder], owners: Owners
+) -> tuple[list[Draft], list[str]]:
     drafts, transfer_ids = [], []
     for event in events:
         order = orders.get(event.payload["orderHash"])
         if order is None:
             open_break(session, BreakKind.UNKNOWN_PAYMENT, event.payload["orderHash"], f"in {event.tx_hash}")
             continue
-        draft = _Draft("payment", order.id)
+        draft = Draft("payment", order.id, place_of(event))
         if order.status == OrderStatus.WITHDRAWN:  # its hold was given back: the books follow the chain all the same
             open_break(session, BreakKind.GIVEN_UP_PAYMENT, order.id, f"settled on chain in {event.tx_hash}")
         else:
             draft.capture.append(order.id)
-        payer = customer_account(owner(order.payer), order.source_currency)
-        payee = customer_account(owner(order.payee), order.target_currency)
-        draft.move(payer, _clearing(order.source_currency), int(order.source_units))
-        draft.move(_clearing(order.target_currency), payee, int(order.target_units))
+        payer = owners.account(order.payer, order.source_currency)
+        payee = owners.account(order.payee, order.target_currency)
+        draft.move(payer, clearing_account(order.source_currency), int(order.source_units))
+        draft.move(clearing_account(order.target_currency), payee, int(order.target_units))
         drafts.append(draft)
         transfer_ids.append(order.id)
     return drafts, transfer_ids
 
 
-def _batches(session: Session, events: Sequence[ChainEvent], by_name: dict[str, list[ChainEvent]]) -> list[_Draft]:
+def _batches(session: Session, events: Sequence[ChainEvent], by_name: dict[str, list[ChainEvent]]) -> list[Draft]:
     quotes = _filled_quotes(session, by_name["QuoteFilled"])
-    drafts: dict[str, _Draft] = {}
+    drafts: dict[str, Draft] = {}
     for event in by_name["BatchSettled"]:
         batch_id = int(event.payload["batchId"])
-        drafts[event.tx_hash] = _Draft("batch", str(batch_id))
+        drafts[event.tx_hash] = Draft("batch", str(batch_id), place_of(event))
         if not settle_batch(session, batch_id):
             open_break(session, BreakKind.UNKNOWN_BATCH, str(batch_id), f"in {event.tx_hash}")
         elif int(event.payload["fills"]):
@@ -164,12 +202,11 @@ def _batches(session: Session, events: Sequence[ChainEvent], by_name: dict[str, 
                 open_break(session, BreakKind.UNKNOWN_QUOTE, event.payload["quoteHash"], f"in {event.tx_hash}")
                 continue
             sold, bought = int(event.payload["sold"]), int(event.payload["bought"])
-            draft.move(customer_account(quote.maker_id, quote.sell), _clearing(quote.sell), sold)
-            draft.move(_clearing(quote.buy), customer_account(quote.maker_id, quote.buy), bought)
+            draft.move(customer_account(quote.maker_id, quote.sell), clearing_account(quote.sell), sold)
+            draft.move(clearing_account(quote.buy), customer_account(quote.maker_id, quote.buy), bought)
         elif event.name == "SurplusCollected":
             code = currency_by_id(event.payload["currency"]).code
-            treasury = AccountKey(TREASURY, code, AccountKind.TREASURY)
-            draft.move(_clearing(code), treasury, int(event.payload["amount"]))
+            draft.move(clearing_account(code), treasury_account(code), int(event.payload["amount"]))
     return [draft for draft in drafts.values() if any(draft.postings.values())]  # perfectly netted: nothing to book
 
 

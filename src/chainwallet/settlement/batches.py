@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -31,7 +31,7 @@ from chainwallet.market.model import Clearing, OrderFlow
 from chainwallet.market.rates import MidMarket
 from chainwallet.settlement.lanes import Call, ChainTx, Fees, TxKind, TxStatus, store_calls
 from chainwallet.settlement.makers import MakerQuote, live_book, use_quotes
-from chainwallet.settlement.orders import PlacedOrder, placed_orders, take_orders
+from chainwallet.settlement.orders import PlacedOrder, placed_orders, take_orders, withdraw_orders
 
 QUOTE_LASTS_S = 15  # a quote must outlive the mining of the batch that fills it
 GAS_MAX = 16_700_000  # a transaction's cap is 16,777,216 (EIP-7825)
@@ -283,11 +283,26 @@ def settle_batch(session: Session, batch_id: int) -> bool:
     return True
 
 
-def fail_batch(session: Session, batch_id: int) -> list[str]:
+def overtaken_orders(session: Session, batch_id: int) -> dict[str, bool]:
+    """The orders of a batch that none can settle any more, with whether their payer cancelled them on chain.
+
+    Otherwise the payer took the money off the hub, so that nothing is held for them.
+    """
+    rows = session.connection().exec_driver_sql(
+        """SELECT o.id, h.nonce <= a.cancelled_nonce FROM payment_order o
+           JOIN hold h ON h.reference = o.id AND h.nonce = o.nonce JOIN account a ON a.id = h.account_id
+           WHERE o.batch_id = %(batch)s AND o.status = 'batched'
+             AND (h.status = 'released' OR h.nonce <= a.cancelled_nonce)""",
+        {"batch": batch_id},
+    )
+    return {order_id: is_cancelled for order_id, is_cancelled in rows}
+
+
+def fail_batch(session: Session, batch_id: int, *, without: Collection[str] = ()) -> list[str]:
     """Undo a batch whose transaction reverted: nothing moved on chain, so its orders wait for another batch.
 
     Returns the ids of the orders. Their makers are no longer reserved: the next clearing funds them from
-    whatever is on offer then.
+    whatever is on offer then. Those in `without` do not wait: they are withdrawn, and nothing is held for them.
     """
     batch = session.get(Batch, batch_id, with_for_update=True)
     if batch is None or batch.status != BatchStatus.SUBMITTED:
@@ -301,8 +316,9 @@ def fail_batch(session: Session, batch_id: int) -> list[str]:
         {"batch": batch_id},
     )
     order_ids = [order_id for (order_id,) in rows]
+    withdraw_orders(session, [order_id for order_id in order_ids if order_id in without])
     use_quotes(session, reserve={}, fill={fill.quote_id: -int(fill.sold_units) for fill in fills})
-    release_holds(session, [f"batch:{batch_id}"])
+    release_holds(session, [f"batch:{batch_id}", *without])
     return order_ids
 
 

@@ -26,6 +26,8 @@ class TxKind(StrEnum):
     MINT = "mint"
     DEPOSIT = "deposit"
     SETTLE = "settle"
+    EXIT_REQUEST = "exit_request"
+    EXIT = "exit"
     FILLER = "filler"  # does nothing: keeps a nonce's place after what it was for has gone on without it
 
 

@@ -15,6 +15,7 @@ from chainwallet.keys.intents import PaymentOrder
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import insert_many
 from chainwallet.kit.money import currency
+from chainwallet.ledger import NONCE_MAX
 
 
 class OrderStatus(StrEnum):
@@ -104,6 +105,49 @@ def take_orders(session: Session, order_ids: Sequence[str], *, batch_id: int) ->
         {"batch": batch_id, "ids": list(order_ids)},
     )
     return taken.rowcount
+
+
+def cancelled_orders(session: Session, *, payer: str, currency: str, up_to_nonce: int) -> list[str]:
+    """The ids of waiting orders that their payer has cancelled on chain, up to this nonce."""
+    rows = session.connection().exec_driver_sql(
+        """SELECT id FROM payment_order WHERE payer = %(payer)s AND source_currency = %(currency)s
+           AND nonce <= %(nonce)s AND status = 'placed' ORDER BY id""",
+        {"payer": payer, "currency": currency, "nonce": min(up_to_nonce, NONCE_MAX)},
+    )
+    return [order_id for (order_id,) in rows]
+
+
+def order_statuses(session: Session, order_ids: Sequence[str]) -> dict[str, OrderStatus]:
+    """How far these orders are; ids of none are missing."""
+    rows = session.connection().exec_driver_sql(
+        "SELECT id, status FROM payment_order WHERE id = ANY(%(ids)s::text[])", {"ids": list(order_ids)}
+    )
+    return {order_id: OrderStatus(status) for order_id, status in rows}
+
+
+def lock_orders(session: Session, order_ids: Sequence[str]) -> None:
+    """Lock these orders, in id order, for a transaction that goes on to change them in several steps."""
+    session.connection().exec_driver_sql(
+        "SELECT FROM payment_order WHERE id = ANY(%(ids)s::text[]) ORDER BY id FOR UPDATE", {"ids": list(order_ids)}
+    )
+
+
+def drop_legs(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:
+    """Let waiting orders be funded by whoever quotes when they are cleared; those that had makers, as they were."""
+    statement = (
+        select(PlacedOrder)
+        .where(PlacedOrder.id.in_(sorted(order_ids)), PlacedOrder.status == OrderStatus.PLACED)  # type: ignore[attr-defined]
+        .order_by(PlacedOrder.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    found = [order for order in session.exec(statement) if order.legs]
+    session.connection().exec_driver_sql(
+        "UPDATE payment_order SET legs = '[]' WHERE id = ANY(%(ids)s)", {"ids": [order.id for order in found]}
+    )
+    for order in found:
+        session.expunge(order)
+    return found
 
 
 def withdraw_orders(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:

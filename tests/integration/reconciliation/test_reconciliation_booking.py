@@ -44,14 +44,14 @@ def test_events_seen_again__are_booked_once(bench: Bench) -> None:
     before, balances = entries(bench), bench.rows("SELECT id, posted_units, held_units FROM account ORDER BY id")
     bench.rows("UPDATE chain_event SET matched = false RETURNING id")
     with bench.database.transaction() as session:
-        booked = book_events(session, up_to_block=10**9)
+        booked = book_events(session, up_to_block=10**9, treasury=bench.services.deployment.treasury)
     assert booked is not None
     assert booked.settled_transfers == ()
     assert entries(bench) == before
     assert bench.rows("SELECT id, posted_units, held_units FROM account ORDER BY id") == balances
     assert bench.transfer(transfer_id).status == "settled"
     with bench.database.transaction() as session:
-        assert book_events(session, up_to_block=10**9) is None
+        assert book_events(session, up_to_block=10**9, treasury=bench.services.deployment.treasury) is None
 
 
 def test_only_final_events_are_booked(bench: Bench) -> None:
@@ -61,7 +61,9 @@ def test_only_final_events_are_booked(bench: Bench) -> None:
         step()
     head = bench.services.node.head().number
     with bench.database.transaction() as session:
-        assert book_events(session, up_to_block=head - 1) is None, "two confirmations would ask for another block"
+        assert book_events(session, up_to_block=head - 1, treasury=bench.services.deployment.treasury) is None, (
+            "two confirmations would ask for another block"
+        )
     assert bench.statuses(transfer_id) == ["submitted"]
 
 

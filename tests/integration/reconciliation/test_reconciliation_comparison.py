@@ -12,7 +12,7 @@ from sqlalchemy import text
 from chainwallet.chain.errors import StateUnavailable
 from chainwallet.ledger import AccountKey, AccountKind
 from chainwallet.reconciliation.comparison import BooksKeepMoving, compare, record
-from chainwallet.reconciliation.matching import customer_account
+from chainwallet.reconciliation.drafts import customer_account
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Bench

@@ -12,7 +12,16 @@ from pydantic import SecretStr
 
 from chainwallet.keys.addresses import ZERO_ADDRESS
 from chainwallet.keys.errors import PolicyRefused
-from chainwallet.keys.intents import Domain, MakerQuote, PaymentOrder, Transaction, order_digest, quote_digest
+from chainwallet.keys.intents import (
+    Domain,
+    ExitOrder,
+    MakerQuote,
+    PaymentOrder,
+    Transaction,
+    exit_digest,
+    order_digest,
+    quote_digest,
+)
 from chainwallet.keys.policy import DEADLINE_HORIZON_S, IntentPolicy, TransactionPolicy
 from chainwallet.keys.signatures import SecretKey, recover
 from chainwallet.keys.signers import LocalSigner, ManagedSigner, Signer
@@ -26,6 +35,7 @@ HUB = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
 DOMAIN = Domain(31337, HUB)
 ORDER = PaymentOrder(OWN, BOB, 978, 100_000_000, 840, 108_000_000, 1, NOW_S + 600, bytes(32))
 QUOTE = MakerQuote(OWN, 978, 5_000_000_000, 840, 5_400_000_000, 9, NOW_S + 60)
+EXIT = ExitOrder(OWN, BOB, 978, 100_000_000, 2, NOW_S + 600)
 TRANSACTION = Transaction(31337, 0, HUB, b"\x01", 21_000, 2_000_000_000, 1_000_000_000)
 
 
@@ -49,6 +59,7 @@ def test_signers__intents_within_policy__signed_by_the_own_address(make: Any) ->
     assert isinstance(signer, Signer)
     assert recover(order_digest(DOMAIN, ORDER), signer.sign_order(DOMAIN, ORDER)) == signer.address == OWN
     assert recover(quote_digest(DOMAIN, QUOTE), signer.sign_quote(DOMAIN, QUOTE)) == OWN
+    assert recover(exit_digest(DOMAIN, EXIT), signer.sign_exit(DOMAIN, EXIT)) == OWN
 
 
 ORDERS_REFUSED = {
@@ -61,6 +72,14 @@ ORDERS_REFUSED = {
     "no deadline": {"deadline": 0},
     "deadline too far": {"deadline": NOW_S + DEADLINE_HORIZON_S + 1},
     "deadline never": {"deadline": 2**64 - 1},
+}
+EXITS_REFUSED = {
+    "another account": {"account": BOB},
+    "nobody as recipient": {"recipient": ZERO_ADDRESS},
+    "the hub as recipient": {"recipient": HUB},
+    "nothing leaves": {"units": 0},
+    "deadline now": {"deadline": NOW_S},
+    "deadline too far": {"deadline": NOW_S + DEADLINE_HORIZON_S + 1},
 }
 QUOTES_REFUSED = {
     "another maker": {"maker": BOB},
@@ -87,6 +106,13 @@ def test_sign_quote__beyond_policy__refused(make: Any, change: dict[str, Any]) -
         make().sign_quote(DOMAIN, replace(QUOTE, **change))
 
 
+@pytest.mark.parametrize("make", [managed, local])
+@pytest.mark.parametrize("change", EXITS_REFUSED.values(), ids=EXITS_REFUSED)
+def test_sign_exit__beyond_policy__refused(make: Any, change: dict[str, Any]) -> None:
+    with pytest.raises(PolicyRefused):
+        make().sign_exit(DOMAIN, replace(EXIT, **change))
+
+
 @pytest.mark.parametrize("ahead_s", [1, DEADLINE_HORIZON_S])
 def test_sign_order__ends_of_the_horizon__signed(ahead_s: int) -> None:
     assert len(managed().sign_order(DOMAIN, replace(ORDER, deadline=NOW_S + ahead_s))) == 65
@@ -110,6 +136,8 @@ def test_signers__another_domain__refused(make: Any, other: Any) -> None:
         make().sign_order(other, ORDER)
     with pytest.raises(PolicyRefused):
         make().sign_quote(other, QUOTE)
+    with pytest.raises(PolicyRefused):
+        make().sign_exit(other, EXIT)
 
 
 @pytest.mark.parametrize("make", [managed, local])
@@ -164,6 +192,8 @@ def test_signers__unknown_type_of_intent__refused(make: Any, intent: Any) -> Non
     with pytest.raises(PolicyRefused):
         make().sign_quote(DOMAIN, intent)
     with pytest.raises(PolicyRefused):
+        make().sign_exit(DOMAIN, intent)
+    with pytest.raises(PolicyRefused):
         make().sign_order(DOMAIN, QUOTE)
     with pytest.raises(PolicyRefused):
         make().sign_quote(DOMAIN, ORDER)
@@ -175,7 +205,7 @@ def test_signers__unknown_type_of_intent__refused(make: Any, intent: Any) -> Non
 @pytest.mark.parametrize("make", [managed, local])
 def test_signers__no_public_way_to_a_digest_or_the_key(make: Any) -> None:
     public = {name for name in dir(make()) if not name.startswith("_")}
-    assert public <= {"address", "owner_id", "pin", "sign_order", "sign_quote", "sign_transaction"}
+    assert public <= {"address", "owner_id", "pin", "sign_exit", "sign_order", "sign_quote", "sign_transaction"}
 
 
 def test_managed_signer__any_transaction__refused() -> None:

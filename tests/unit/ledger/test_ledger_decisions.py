@@ -234,4 +234,4 @@ def test_refused_entries__say_how_much_is_missing() -> None:
     }
     with pytest.raises(InsufficientFunds) as short:
         _book(_accounts(a=(100, 40)), EntryDraft("payment", "p1", ((A, -63), (B, 63))))
-    assert short.value.context == {"account_id": A, "reference": "p1", "short_units": "3"}
+    assert short.value.context == {"account_id": A, "kind": "payment", "reference": "p1", "short_units": "3"}

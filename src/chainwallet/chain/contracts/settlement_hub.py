@@ -192,6 +192,14 @@ class SettlementHub:
         units, available_at, recipient = decode(("uint128", "uint64", "address"), answer)
         return PendingExit(units, available_at, parse_address(recipient)) if units else None
 
+    def exiting(self, pairs: Sequence[tuple[str, int]], *, block: int | None = None) -> list[int]:
+        """The units that each (account, currency id) has set aside to leave with, in order, in one round trip."""
+        calls = [
+            (self.address, _EXIT_OF + bytes(12) + address_bytes(account) + _word(currency_id))
+            for account, currency_id in pairs
+        ]
+        return [_number(answer) for answer in self.node.call_many(calls, block=block)] if calls else []
+
     def exit_delay(self) -> int:
         """Seconds between a request to leave and its payout; it never changes."""
         return _number(self._call(_EXIT_DELAY, None))

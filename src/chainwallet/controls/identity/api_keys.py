@@ -32,6 +32,7 @@ class Scope(StrEnum):
     DEPOSITS = "deposits"
     QUOTES = "quotes"
     TRANSFERS = "transfers"
+    EXITS = "exits"
     MAKER = "maker"
     READ = "read"
     WEBHOOKS = "webhooks"

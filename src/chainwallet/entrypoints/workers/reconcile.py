@@ -6,12 +6,13 @@ import structlog
 
 from chainwallet.bootstrap import Services
 from chainwallet.chain.indexer import final_block
-from chainwallet.ledger import AccountKey
+from chainwallet.ledger import AccountKey, InsufficientFunds
 from chainwallet.reconciliation.comparison import BooksKeepMoving, compare, record
-from chainwallet.reconciliation.matching import book_events
+from chainwallet.reconciliation.matching import Booked, book_events
 
 _log = structlog.get_logger(__name__)
 
+ATTEMPTS = 8
 COMPARED_AT_MOST = 500  # positions that may wait to be compared while payments keep settling
 
 
@@ -25,9 +26,7 @@ class Reconciler:
     def step(self) -> bool:
         """One pass. Whether it booked anything."""
         services = self._services
-        with services.database.transaction() as session:
-            up_to = final_block(session, services.settings.confirmations)
-            booked = book_events(session, up_to_block=up_to) if up_to is not None else None
+        booked = self._book()
         if booked is None:
             self._compare()
             return False
@@ -36,6 +35,21 @@ class Reconciler:
         if len(self._touched) > COMPARED_AT_MOST:
             self._compare()
         return True
+
+    def _book(self) -> Booked | None:
+        """Book a pass; again where money that left on chain was promised anew while room was made for it."""
+        services = self._services
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with services.database.transaction() as session:
+                    up_to = final_block(session, services.settings.confirmations)
+                    treasury = services.deployment.treasury
+                    return None if up_to is None else book_events(session, up_to_block=up_to, treasury=treasury)
+            except InsufficientFunds as error:
+                if attempt == ATTEMPTS:
+                    raise
+                _log.info("booking_makes_room_again", **error.context)
+        return None
 
     def _compare(self) -> None:
         """Compare what was touched; if the books will not rest, the next pass does it, as they are then."""

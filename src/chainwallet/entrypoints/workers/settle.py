@@ -1,4 +1,4 @@
-"""The settle worker: deposits and batches become signed, stored transactions, which the submit worker sends."""
+"""The settle worker: deposits, exits and batches become signed, stored transactions, which the submit worker sends."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from chainwallet.bootstrap import Services
 from chainwallet.chain.errors import CallReverted
 from chainwallet.chain.fees import suggest
 from chainwallet.chain.indexer import followed_tip
+from chainwallet.entrypoints.workers.leave import find_due, leave_step
 from chainwallet.payments.deposits import submit_deposits
 from chainwallet.payments.endings import end_transfers, fail_expired
+from chainwallet.payments.exits import Exit
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import BatchStale, Draft, commit_batch, draft_batch, next_batch_id
 from chainwallet.settlement.lanes import Fees, has_open
@@ -25,10 +27,13 @@ SHORT = ("OrderFundsShort", "FillFundsShort")
 
 
 def settle_step(services: Services) -> bool:
-    """One pass: deposits out, orders that came too late failed, and a batch if one is due."""
+    """One pass: deposits and exits out, orders that came too late failed, and a batch if one is due."""
     done = _deposits(services)
     with services.database.transaction() as session:
         done = bool(fail_expired(session)) or done
+        due = find_due(session)
+    if due:
+        done = _leave(services, due) or done
     with services.database.transaction() as session:
         count, oldest_s = waiting(session)
     settings = services.settings
@@ -55,6 +60,12 @@ def _deposits(services: Services) -> bool:
     if count:
         services.wake("submit")
     return bool(count)
+
+
+def _leave(services: Services, due: list[Exit]) -> bool:
+    return leave_step(
+        services, due, fees=lambda: _fees(services), is_behind=lambda moment: _is_chain_behind(services, moment)
+    )
 
 
 def _batch(services: Services) -> bool:

@@ -6,8 +6,10 @@ from sqlmodel import Session
 
 from chainwallet.bootstrap import Services
 from chainwallet.payments.deposits import resubmit_group
+from chainwallet.payments.endings import end_overtaken
+from chainwallet.payments.exits import undo_exit_call
 from chainwallet.payments.transfers import TransferStatus, advance
-from chainwallet.settlement.batches import fail_batch
+from chainwallet.settlement.batches import fail_batch, overtaken_orders
 from chainwallet.settlement.lanes import ChainTx, TxKind
 from chainwallet.settlement.submitter import Submitter
 
@@ -30,6 +32,15 @@ def submit_step(services: Services) -> bool:
 def undo(session: Session, tx: ChainTx) -> None:
     """A reverted transaction moved nothing: what it was for waits for another one."""
     if tx.kind == TxKind.SETTLE:
-        advance(session, fail_batch(session, int(tx.reference)), TransferStatus.ACCEPTED)
+        _undo_batch(session, int(tx.reference))
     elif tx.kind == TxKind.DEPOSIT:
         resubmit_group(session, tx.reference)
+    elif tx.kind in (TxKind.EXIT_REQUEST, TxKind.EXIT):
+        undo_exit_call(session, tx)
+
+
+def _undo_batch(session: Session, batch_id: int) -> None:
+    """Let its payments wait for another batch, except those that their payers made impossible meanwhile."""
+    overtaken = overtaken_orders(session, batch_id)
+    advance(session, fail_batch(session, batch_id, without=overtaken), TransferStatus.ACCEPTED)
+    end_overtaken(session, overtaken)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from chainwallet.keys.intents import Domain, MakerQuote, PaymentOrder, Transaction
+from chainwallet.keys.intents import Domain, ExitOrder, MakerQuote, PaymentOrder, Transaction
 from chainwallet.keys.transactions import SignedTransaction
 
 
@@ -26,6 +26,10 @@ class Signer(Protocol):
 
     def sign_quote(self, domain: Domain, quote: MakerQuote) -> bytes:
         """65 bytes over `quote_digest`: r, low s, v 27 or 28."""
+        ...
+
+    def sign_exit(self, domain: Domain, order: ExitOrder) -> bytes:
+        """65 bytes over `exit_digest`: r, low s, v 27 or 28."""
         ...
 
     def sign_transaction(self, transaction: Transaction) -> SignedTransaction:

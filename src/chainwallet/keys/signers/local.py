@@ -8,7 +8,16 @@ from threading import Lock
 from pydantic import SecretStr
 
 from chainwallet.keys.errors import InvalidPrivateKey, PolicyRefused, SecretFileRefused
-from chainwallet.keys.intents import Domain, MakerQuote, PaymentOrder, Transaction, order_digest, quote_digest
+from chainwallet.keys.intents import (
+    Domain,
+    ExitOrder,
+    MakerQuote,
+    PaymentOrder,
+    Transaction,
+    exit_digest,
+    order_digest,
+    quote_digest,
+)
 from chainwallet.keys.policy import IntentPolicy, TransactionPolicy
 from chainwallet.keys.sealed import Sealed, hidden
 from chainwallet.keys.secret_files import read_or_create_secret
@@ -51,6 +60,10 @@ class LocalSigner(Sealed):
     def sign_quote(self, domain: Domain, quote: MakerQuote) -> bytes:
         self._intents.check_quote(self.address, domain, quote)
         return self._key.sign_digest(quote_digest(domain, quote))
+
+    def sign_exit(self, domain: Domain, order: ExitOrder) -> bytes:
+        self._intents.check_exit(self.address, domain, order)
+        return self._key.sign_digest(exit_digest(domain, order))
 
     def sign_transaction(self, transaction: Transaction) -> SignedTransaction:
         """The transaction as bytes to store, then send. PolicyRefused beyond the policy or for another chain."""

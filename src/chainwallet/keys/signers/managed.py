@@ -1,11 +1,20 @@
-"""The signer of a customer's wallet that the vault has unlocked: orders and quotes, never transactions."""
+"""The signer of a customer's wallet that the vault has unlocked: orders, quotes and exits, never transactions."""
 
 from __future__ import annotations
 
 from typing import NoReturn
 
 from chainwallet.keys.errors import PolicyRefused
-from chainwallet.keys.intents import Domain, MakerQuote, PaymentOrder, Transaction, order_digest, quote_digest
+from chainwallet.keys.intents import (
+    Domain,
+    ExitOrder,
+    MakerQuote,
+    PaymentOrder,
+    Transaction,
+    exit_digest,
+    order_digest,
+    quote_digest,
+)
 from chainwallet.keys.policy import IntentPolicy
 from chainwallet.keys.sealed import Sealed
 from chainwallet.keys.signatures import SecretKey
@@ -33,9 +42,13 @@ class ManagedSigner(Sealed):
         self._policy.check_quote(self.address, domain, quote)
         return self._key.sign_digest(quote_digest(domain, quote))
 
+    def sign_exit(self, domain: Domain, order: ExitOrder) -> bytes:
+        self._policy.check_exit(self.address, domain, order)
+        return self._key.sign_digest(exit_digest(domain, order))
+
     def sign_transaction(self, transaction: Transaction) -> NoReturn:
         """Refused: a customer's key moves money through orders that the hub checks, and in no other way."""
-        raise PolicyRefused(f"A customer's key signs orders and quotes, never a {type(transaction).__name__}.")
+        raise PolicyRefused(f"A customer's key signs orders, quotes and exits, never a {type(transaction).__name__}.")
 
     def _public_name(self) -> str:
         return self.address

@@ -22,7 +22,7 @@ from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_respons
 from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import Money
-from chainwallet.ledger import balances
+from chainwallet.ledger import AccountKind, Balance, balances
 from chainwallet.payments.deposits import (
     Deposit,
     DepositCurrencyNotIssued,
@@ -65,12 +65,16 @@ class DepositPage(BaseModel):
 
 
 class BalanceOut(BaseModel):
-    """`settled` = `available` + `held`; what is held belongs to payments on their way."""
+    """`settled` = `available` + `held`; what is held belongs to payments on their way.
+
+    `exiting` is set aside on chain to leave the hub, and no part of the others.
+    """
 
     currency: str
     available: AmountOut
     held: AmountOut
     settled: AmountOut
+    exiting: AmountOut
 
 
 class BalanceList(BaseModel):
@@ -160,19 +164,21 @@ def get_balances(customer_id: str, request: Request, principal: Reader) -> Respo
     with services.database.transaction() as session:
         visible_customer(session, principal, customer_id)
         found = balances(session, customer_id)
-    return json_response(
-        {
-            "items": [
-                {
-                    "currency": one.currency,
-                    "available": amount_json(Money(one.currency, one.available_units)),
-                    "held": amount_json(Money(one.currency, one.held_units)),
-                    "settled": amount_json(Money(one.currency, one.posted_units)),
-                }
-                for one in found
-            ]
-        }
-    )
+    exiting = {one.currency: one.posted_units for one in found if one.kind is AccountKind.EXIT}
+    spendable = [one for one in found if one.kind is not AccountKind.EXIT]
+    return json_response({"items": [_show_balance(one, exiting.get(one.currency, 0)) for one in spendable]})
+
+
+def _show_balance(one: Balance, exiting_units: int) -> dict[str, Any]:
+    figures = {
+        "available": one.available_units,
+        "held": one.held_units,
+        "settled": one.posted_units,
+        "exiting": exiting_units,
+    }
+    return {"currency": one.currency} | {
+        name: amount_json(Money(one.currency, units)) for name, units in figures.items()
+    }
 
 
 def show(deposit: Deposit) -> dict[str, Any]:
