@@ -335,10 +335,15 @@ class Bench:
 
 
 @contextmanager
-def open_bench(server: Database, folder: Path, chain: str) -> Iterator[Bench]:
+def open_bench(server: Database, folder: Path, chain: str, **options: Any) -> Iterator[Bench]:
     with _own_database(server, f"bench_{chain}_{folder.name}".lower()) as url:
         settings = Settings(
-            data_dir=folder, database_url=url, chain_url=chain, operator_key=OPERATOR_KEY, batch_linger_ms=0
+            data_dir=folder,
+            database_url=url,
+            chain_url=chain,
+            operator_key=OPERATOR_KEY,
+            batch_linger_ms=0,
+            **options,
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("chainwallet.chain.steps.EXIT_DELAY_S", EXIT_DELAY_S)
@@ -352,6 +357,13 @@ def open_bench(server: Database, folder: Path, chain: str) -> Iterator[Bench]:
 @pytest.fixture(scope="session")
 def embedded_bench(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     with open_bench(postgres, tmp_path_factory.mktemp("bench"), "embedded") as bench:
+        yield bench
+
+
+@pytest.fixture
+def patient_bench(postgres: Database, tmp_path: Path) -> Iterator[Bench]:
+    """A bench of its own whose quotes last, however far the chain's clock is put forward."""
+    with open_bench(postgres, tmp_path, "embedded", quote_ttl_s=3_600) as bench:
         yield bench
 
 
