@@ -368,6 +368,13 @@ def patient_bench(postgres: Database, tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
+def anvil_bench(postgres: Database, tmp_path: Path) -> Iterator[Bench]:
+    """A bench on a managed anvil, which others than the service can talk to."""
+    with open_bench(postgres, tmp_path, "anvil") as bench:
+        yield bench
+
+
+@pytest.fixture
 def bench(embedded_bench: Bench) -> Iterator[Bench]:
     """The service on an in-process chain. After each test its books equal the chain: I4, I6 and the ledger's own."""
     yield embedded_bench

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,8 @@ from chainwallet.chain.contracts.settlement_hub import (
 )
 from chainwallet.keys.signers import LocalSigner
 from chainwallet.ledger import NONCE_MAX, AccountKind
+from chainwallet.reconciliation import matching
+from chainwallet.reconciliation.room import Plan, make_room
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Bench
@@ -158,6 +160,28 @@ def test_orders_whose_money_left__fail_youngest_first(bench: Bench) -> None:
     bench.run()
     assert bench.statuses(first) == ["settled"]
     assert bench.units(owner.id, "EUR") == (10_000_000, 0)
+    assert balanced(bench)
+
+
+def test_promised_anew_while_room_was_made__the_pass_is_made_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan is made before accounts are locked: what a payment takes in that moment is seen when they are."""
+    owner, payee = bench.funded(EUR="100.00"), bench.customer()
+    late: list[str] = []
+
+    def hasty(*arguments: Any, **options: Any) -> Plan:
+        plan = make_room(*arguments, **options)
+        if not late:
+            late.append(bench.send(owner, payee, "EUR", "EUR", "60.00"))
+        return plan
+
+    bench.leave(owner, "EUR", "50.00")
+    bench.index()
+    monkeypatch.setattr(matching, "make_room", hasty)
+    bench.book()
+    assert failure(bench, late[0]) == ("failed", "TRANSFER_FUNDS_LEFT")
+    assert bench.units(owner.id, "EUR") == (50_000_000, 0)
     assert balanced(bench)
 
 

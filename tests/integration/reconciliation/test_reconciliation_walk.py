@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chainwallet.chain.contracts.settlement_hub import encode_cancel_exit, encode_cancel_orders, encode_exit
+from chainwallet.chain.contracts.settlement_hub import (
+    encode_cancel_exit,
+    encode_cancel_orders,
+    encode_exit,
+    encode_request_exit,
+)
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money, currency
 from chainwallet.ledger import verify
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from chainwallet.controls.identity.customers import Customer
 
 CODES = ("EUR", "USD")
+DAYS_S = 6 * 86_400
 ENDS = {str(s) for s in TransferStatus} - {"accepted", "submitted", "in_review"}
 
 
@@ -32,13 +38,14 @@ class Walk:
 
     def __init__(self, bench: Bench, seed: int) -> None:
         self.bench, self.draw = bench, random.Random(seed)
-        self.maker, _ = bench.maker(("USD", "200.00", "EUR", "184.00"), ("EUR", "200.00", "USD", "216.00"))
-        self.other, _ = bench.maker(("USD", "500.00", "EUR", "460.10"), ("EUR", "500.00", "USD", "540.10"))
+        self.maker, _ = bench.maker(*self.offers("200.00"), lasting_s=DAYS_S)
+        bench.maker(*self.offers("50000.00", worse=".05"), lasting_s=DAYS_S)
         self.owners = [bench.funded(EUR="100.00", USD="100.00") for _ in range(4)]
         self.transfers: list[str] = []
         self.outcomes: Counter[str] = Counter()
-        self.acts = [self.pay] * 6 + [self.leave] * 3 + [self.ask] * 2 + [self.back, self.cancel_orders, self.cancel]
-        self.acts += [self.payout, self.later, self.maker_leaves] + [self.settle] * 3 + [self.submit, self.index] * 2
+        self.acts = [self.pay] * 10 + [self.leave] * 3 + [self.ask] * 2 + [self.back, self.cancel_orders, self.cancel]
+        self.acts += [self.payout, self.later, self.maker_leaves, self.maker_returns] + [self.settle, self.submit] * 3
+        self.acts += [self.fund] * 2
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
@@ -71,6 +78,7 @@ class Walk:
         for transfer_id in self.transfers:
             assert len(self.bench.events_of(transfer_id)) == (self.bench.transfer(transfer_id).status == "settled")
         self.outcomes.update(statuses)
+        self.outcomes.update(self.bench.transfer(one).failure_code or "" for one in self.transfers)
         self.check()
 
     def owner(self) -> Customer:
@@ -80,9 +88,10 @@ class Walk:
         return f"{self.draw.randint(1, most)}.{self.draw.randint(0, 99):02d}"
 
     def pay(self) -> None:
-        payer, payee = self.draw.sample(self.owners, 2)
-        source, target = self.draw.choice(CODES), self.draw.choice(CODES)
-        self.transfers.append(self.bench.send(payer, payee, source, target, self.amount()))
+        for _ in range(self.draw.randint(1, 3)):
+            payer, payee = self.draw.sample(self.owners, 2)
+            source, target = self.draw.choice(CODES), self.draw.choice(CODES)
+            self.transfers.append(self.bench.send(payer, payee, source, target, self.amount(40)))
 
     def cancel(self) -> None:
         waiting = [one for one in self.transfers if self.bench.transfer(one).status == "accepted"]
@@ -93,6 +102,19 @@ class Walk:
     def leave(self) -> None:
         self._leave(self.owner(), self.draw.choice(CODES))
 
+    def maker_returns(self) -> None:
+        """The cheaper one comes back with new quotes, where the hub would refuse its old ones."""
+        self.bench.fund(self.maker, EUR="100.00", USD="100.00")
+        for offer in self.offers("100.00"):
+            self.bench.maker_quote(self.maker, *offer, lasting_s=DAYS_S)
+
+    @staticmethod
+    def offers(value: str, *, worse: str = ".00") -> tuple[tuple[str, str, str, str], ...]:
+        """Sells either currency at about today's price."""
+        whole = int(value.removesuffix(".00"))
+        euros, dollars = f"{whole * 92 // 100}{worse}", f"{whole * 108 // 100}{worse}"
+        return ("USD", value, "EUR", euros), ("EUR", value, "USD", dollars)
+
     def maker_leaves(self) -> None:
         self._leave(self.maker, self.draw.choice(CODES))
 
@@ -101,7 +123,8 @@ class Walk:
         hub = self.bench.services.hub
         units = hub.position(owner.address, currency(code).id).units
         if units and hub.pending_exit(owner.address, currency(code).id) is None:
-            self.bench.leave(owner, code, Money(code, self.draw.choice([units, self.draw.randint(1, units)])).value)
+            some = self.draw.choice([units, self.draw.randint(1, units)])
+            self.bench.on_chain(owner, encode_request_exit(currency(code).id, some, self.bench.haven))
 
     def ask(self) -> None:
         amount = Money.parse(self.draw.choice(CODES), self.amount())
@@ -131,9 +154,16 @@ class Walk:
         return (pair for pair in pairs if hub.pending_exit(pair[0].address, currency(pair[1]).id) is not None)
 
     def cancel_orders(self) -> None:
+        """Of a payment that is waiting or in flight and all before it, where there is one; else of some to come."""
         owner, code = self.owner(), self.draw.choice(CODES)
-        used = self.bench.services.hub.position(owner.address, currency(code).id).nonce
-        self.bench.on_chain(owner, encode_cancel_orders(currency(code).id, used + self.draw.randint(1, 3)))
+        nonce = self.bench.services.hub.position(owner.address, currency(code).id).nonce + self.draw.randint(1, 3)
+        for transfer_id in self.draw.sample(self.transfers, min(5, len(self.transfers))):
+            if self.bench.transfer(transfer_id).status in ("accepted", "submitted"):
+                order = self.bench.order(transfer_id)
+                owner = next(one for one in self.owners if one.address == order.payer)
+                code, nonce = order.source_currency, order.nonce
+        if nonce > self.bench.services.hub.position(owner.address, currency(code).id).nonce:
+            self.bench.on_chain(owner, encode_cancel_orders(currency(code).id, nonce))
 
     def settle(self) -> None:
         self.bench.settle()
@@ -141,7 +171,7 @@ class Walk:
     def submit(self) -> None:
         self.bench.submit()
 
-    def index(self) -> None:
+    def fund(self) -> None:
         self.bench.fund(self.owner(), EUR="15.00")
 
 
@@ -163,4 +193,5 @@ def _walk(bench: Bench, *, steps: int, seed: int) -> None:
     walk = Walk(bench, seed)
     walk.run(steps)
     print(dict(sorted(walk.outcomes.items())))
-    assert walk.outcomes["settled"], "it walked"
+    ways = ("settled", "failed", "cancelled", "TRANSFER_FUNDS_LEFT", "ORDER_CANCELLED_ON_CHAIN")
+    assert all(walk.outcomes[way] for way in ways), "it met what it is about"
