@@ -49,7 +49,6 @@ from chainwallet.settlement.orders import OrderStatus, PlacedOrder
 
 GWEI = 10**9
 GAS_MONEY_WEI = 10**18
-EXIT_DELAY_S = 1
 OPERATOR_KEY = "cw_" + "k" * 43
 OPERATOR = Principal(OPERATOR_ID, frozenset(), None)
 
@@ -275,10 +274,10 @@ class Bench:
         assert bool(receipt.status) is not reverts
         return signed.hash
 
-    def leave(self, owner: Customer | LocalSigner, code: str, value: str, *, reverts: bool = False) -> str:
+    def leave(self, owner: Customer | LocalSigner, code: str, value: str, *, to: str | None = None) -> str:
         """An owner asks, on chain, to leave with this much."""
-        data = encode_request_exit(currency(code).id, Money.parse(code, value).units, self.haven)
-        return self.on_chain(owner, data, reverts=reverts)
+        units = Money.parse(code, value).units
+        return self.on_chain(owner, encode_request_exit(currency(code).id, units, to or self.haven))
 
     def gift(self, address: str, code: str, value: str) -> None:
         """The issuer deposits for an address that this database may know nothing of."""
@@ -296,8 +295,8 @@ class Bench:
             store_calls(session, [call], signer=services.operator, chain_id=services.node.chain_id, fees=fees)
 
     def wait_out_the_delay(self) -> None:
-        """The chain's clock goes on; never back, so the delay here is short and what it runs ahead by stays small."""
-        self.services.node.request("evm_increaseTime", [EXIT_DELAY_S + 1])
+        """The chain's clock goes on; never back, so it is ahead for good by all that was waited."""
+        self.services.node.request("evm_increaseTime", [self.services.hub.exit_delay() + 1])
         self.services.node.request("evm_mine", [])
         self.index()
 
@@ -335,7 +334,9 @@ class Bench:
 
 
 @contextmanager
-def open_bench(server: Database, folder: Path, chain: str, **options: Any) -> Iterator[Bench]:
+def open_bench(
+    server: Database, folder: Path, chain: str, *, exit_delay_s: int = 86_400, **options: Any
+) -> Iterator[Bench]:
     with _own_database(server, f"bench_{chain}_{folder.name}".lower()) as url:
         settings = Settings(
             data_dir=folder,
@@ -346,7 +347,7 @@ def open_bench(server: Database, folder: Path, chain: str, **options: Any) -> It
             **options,
         )
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("chainwallet.chain.steps.EXIT_DELAY_S", EXIT_DELAY_S)
+            patch.setattr("chainwallet.chain.steps.EXIT_DELAY_S", exit_delay_s)
             services = open_services(settings)
         bench = Bench(services, Reconciler(services))
         bench.run()
@@ -362,8 +363,16 @@ def embedded_bench(postgres: Database, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def patient_bench(postgres: Database, tmp_path: Path) -> Iterator[Bench]:
-    """A bench of its own whose quotes last, however far the chain's clock is put forward."""
-    with open_bench(postgres, tmp_path, "embedded", quote_ttl_s=3_600) as bench:
+    """A bench of its own whose orders last, however often the chain's clock is put forward."""
+    with open_bench(postgres, tmp_path, "embedded", exit_delay_s=700, settle_margin_s=86_400) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="session")
+def leavers_chain(postgres: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Where owners wait out their delays: the chain's clock gets ahead, which orders and quotes here can bear."""
+    folder = tmp_path_factory.mktemp("leavers")
+    with open_bench(postgres, folder, "embedded", exit_delay_s=120, settle_margin_s=86_400) as bench:
         yield bench
 
 
@@ -378,10 +387,21 @@ def anvil_bench(postgres: Database, tmp_path: Path) -> Iterator[Bench]:
 def bench(embedded_bench: Bench) -> Iterator[Bench]:
     """The service on an in-process chain. After each test its books equal the chain: I4, I6 and the ledger's own."""
     yield embedded_bench
-    embedded_bench.tidy()
-    comparison = embedded_bench.compare()
+    _leave_in_order(embedded_bench)
+
+
+@pytest.fixture
+def leavers_bench(leavers_chain: Bench) -> Iterator[Bench]:
+    """As `bench`, on a chain where time passes."""
+    yield leavers_chain
+    _leave_in_order(leavers_chain)
+
+
+def _leave_in_order(bench: Bench) -> None:
+    bench.tidy()
+    comparison = bench.compare()
     assert comparison.balanced, comparison.differences
-    embedded_bench.rows("DELETE FROM reconciliation_break RETURNING id")
+    bench.rows("DELETE FROM reconciliation_break RETURNING id")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 
 from chainwallet.chain.contracts.currency_token import CurrencyToken
 from chainwallet.chain.contracts.settlement_hub import (
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from chainwallet.controls.identity.customers import Customer
 
 EUR = 978
+
+
+@pytest.fixture
+def bench(leavers_bench: Bench) -> Bench:
+    return leavers_bench
 
 
 def leaving(bench: Bench, owner: Customer, code: str = "EUR") -> int:
@@ -56,6 +62,13 @@ def test_request__leaves_the_customers_account_at_once(bench: Bench) -> None:
     assert leaving(bench, owner) == 40_000_000
     assert exits(bench, owner) == ["waiting"]
     assert balanced(bench)
+    change = "UPDATE account SET posted_units = posted_units {sign} 1 WHERE owner_id = :id AND kind = 'exit'"
+    for sign, is_right in (("+", False), ("-", True)):
+        with bench.database.transaction() as session:
+            session.execute(text("SET LOCAL session_replication_role = replica"))
+            session.execute(text(change.format(sign=sign)), {"id": owner.id})
+        subjects = {found.subject for found in bench.compare().differences if found.kind == "position_differs"}
+        assert subjects == (set() if is_right else {f"{owner.id}/EUR/exit"})
 
 
 def test_cancel_exit__comes_back(bench: Bench) -> None:
@@ -73,12 +86,11 @@ def test_cancel_exit__comes_back(bench: Bench) -> None:
 def test_exit_by_anyone__after_the_delay__leaves_the_books_and_the_hub(bench: Bench) -> None:
     owner, stranger = bench.funded(EUR="100.00"), bench.customer()
     token = CurrencyToken(bench.services.node, bench.services.deployment.tokens["EUR"])
-    before = token.balance_of(bench.haven)
-    bench.leave(owner, "EUR", "40.00")
+    bench.leave(owner, "EUR", "40.00", to=stranger.address)
     bench.wait_out_the_delay()
     bench.on_chain(stranger, encode_exit(owner.address, EUR))
     bench.run()
-    assert token.balance_of(bench.haven) == before + 40_000_000
+    assert token.balance_of(stranger.address) == 40_000_000
     assert bench.units(owner.id, "EUR") == (60_000_000, 0)
     assert leaving(bench, owner) == 0
     assert exits(bench, owner) == ["paid"]

@@ -21,6 +21,11 @@ EUR = 978
 GWEI = 10**9
 
 
+@pytest.fixture
+def bench(leavers_bench: Bench) -> Bench:
+    return leavers_bench
+
+
 def ask(bench: Bench, owner: Customer, value: str = "40.00") -> str:
     with bench.database.transaction() as session:
         row = request_exit(
