@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session, col, select
 
-from chainwallet.chain.indexer import ChainEvent, mark_matched, unmatched_events
+from chainwallet.chain.indexer import OpenEvent, mark_matched, unmatched_events
 from chainwallet.controls.identity import addresses_to_ids
 from chainwallet.kit.money import currency_by_id
 from chainwallet.ledger import AccountKey, AccountKind, EntryDraft, capture_and_post, ensure_accounts
@@ -63,7 +63,7 @@ def book_events(session: Session, *, up_to_block: int, limit: int = 2_000) -> Bo
     events = unmatched_events(session, up_to_block=up_to_block, limit=limit)
     if not events:
         return None
-    by_name: dict[str, list[ChainEvent]] = defaultdict(list)
+    by_name: dict[str, list[OpenEvent]] = defaultdict(list)
     for event in events:
         by_name[event.name].append(event)
     drafts = [*_deposits(session, by_name["Deposited"])]
@@ -98,7 +98,7 @@ def _owners(session: Session, addresses: Iterable[str]) -> Callable[[str], str]:
     return lambda address: known.get(address, address)
 
 
-def _deposits(session: Session, events: Sequence[ChainEvent]) -> list[_Draft]:
+def _deposits(session: Session, events: Sequence[OpenEvent]) -> list[_Draft]:
     if not events:
         return []
     ours = settle_deposits(session, [event.payload["id"] for event in events])
@@ -118,7 +118,7 @@ def _deposits(session: Session, events: Sequence[ChainEvent]) -> list[_Draft]:
     return drafts
 
 
-def _payments(session: Session, events: Sequence[ChainEvent]) -> tuple[list[_Draft], list[str]]:
+def _payments(session: Session, events: Sequence[OpenEvent]) -> tuple[list[_Draft], list[str]]:
     if not events:
         return [], []
     hashes = [event.payload["orderHash"] for event in events]
@@ -144,7 +144,7 @@ def _payments(session: Session, events: Sequence[ChainEvent]) -> tuple[list[_Dra
     return drafts, transfer_ids
 
 
-def _batches(session: Session, events: Sequence[ChainEvent], by_name: dict[str, list[ChainEvent]]) -> list[_Draft]:
+def _batches(session: Session, events: Sequence[OpenEvent], by_name: dict[str, list[OpenEvent]]) -> list[_Draft]:
     quotes = _filled_quotes(session, by_name["QuoteFilled"])
     drafts: dict[str, _Draft] = {}
     for event in by_name["BatchSettled"]:
@@ -173,7 +173,7 @@ def _batches(session: Session, events: Sequence[ChainEvent], by_name: dict[str, 
     return [draft for draft in drafts.values() if any(draft.postings.values())]  # perfectly netted: nothing to book
 
 
-def _filled_quotes(session: Session, events: Sequence[ChainEvent]) -> dict[str, MakerQuote]:
+def _filled_quotes(session: Session, events: Sequence[OpenEvent]) -> dict[str, MakerQuote]:
     hashes = sorted({event.payload["quoteHash"] for event in events})
     if not hashes:
         return {}

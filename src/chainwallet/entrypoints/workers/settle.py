@@ -10,7 +10,7 @@ from chainwallet.bootstrap import Services
 from chainwallet.chain.errors import CallReverted
 from chainwallet.chain.fees import suggest
 from chainwallet.chain.indexer import followed_tip
-from chainwallet.payments.deposits import submit_deposits
+from chainwallet.payments.deposits import any_pending, submit_deposits
 from chainwallet.payments.endings import end_transfers, fail_expired
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import BatchStale, Draft, commit_batch, draft_batch, next_batch_id
@@ -26,11 +26,12 @@ SHORT = ("OrderFundsShort", "FillFundsShort")
 
 def settle_step(services: Services) -> bool:
     """One pass: deposits out, orders that came too late failed, and a batch if one is due."""
-    done = _deposits(services)
     with services.database.transaction() as session:
-        done = bool(fail_expired(session)) or done
-    with services.database.transaction() as session:
+        deposits_wait = any_pending(session)
+        done = bool(fail_expired(session))
         count, oldest_s = waiting(session)
+    if deposits_wait:
+        done = _deposits(services) or done
     settings = services.settings
     if count and (count >= settings.batch_max or oldest_s * 1000 >= settings.batch_linger_ms):
         done = _batch(services) or done

@@ -8,7 +8,7 @@ from chainwallet.bootstrap import Services
 from chainwallet.payments.deposits import resubmit_group
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import fail_batch
-from chainwallet.settlement.lanes import ChainTx, TxKind
+from chainwallet.settlement.lanes import OpenTx, TxKind
 from chainwallet.settlement.submitter import Submitter
 
 
@@ -27,7 +27,7 @@ def submit_step(services: Services) -> bool:
     return done.progress
 
 
-def undo(session: Session, tx: ChainTx) -> None:
+def undo(session: Session, tx: OpenTx) -> None:
     """A reverted transaction moved nothing: what it was for waits for another one."""
     if tx.kind == TxKind.SETTLE:
         advance(session, fail_batch(session, int(tx.reference)), TransferStatus.ACCEPTED)
