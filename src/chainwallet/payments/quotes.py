@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel
 
 from chainwallet.kit.clock import utc_now
-from chainwallet.kit.database import Database, insert_many
+from chainwallet.kit.database import Database, Query, insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import InvalidAmount, Money, mul_div_up, quantise_down, quantise_up
@@ -229,17 +229,18 @@ def store_quotes(session: Session, quotes: Sequence[Quote]) -> list[Quote]:
     return list(quotes)
 
 
-def find_quotes(session: Session, quote_ids: Iterable[str]) -> dict[str, tuple[Quote, bool]]:
+_FIND = f"""
+SELECT {", ".join(f"q.{name}" for name in _COLUMNS)}, t.id IS NOT NULL
+FROM quote q LEFT JOIN transfer t ON t.quote_id = q.id WHERE q.id = ANY(%(ids)s::text[])
+"""
+
+
+def quotes_query(quote_ids: Iterable[str]) -> Query[dict[str, tuple[Quote, bool]]]:
     """The quotes by id, and whether each has made its transfer already; unknown ids are absent."""
     wanted = sorted(set(quote_ids))
-    if not wanted:
-        return {}
-    rows = session.connection().exec_driver_sql(
-        f"""SELECT {", ".join(f"q.{name}" for name in _COLUMNS)}, t.id IS NOT NULL
-            FROM quote q LEFT JOIN transfer t ON t.quote_id = q.id WHERE q.id = ANY(%(ids)s::text[])""",
-        {"ids": wanted},
+    return Query(
+        _FIND if wanted else "", {"ids": wanted}, lambda rows: {row[0]: (_quote(row), row[-1]) for row in rows}
     )
-    return {row[0]: (_quote(row), row[-1]) for row in rows}
 
 
 def _quote(row: Any) -> Quote:
