@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from chainwallet.market.columns import columns_of
-from chainwallet.market.imbalance import Funded, Imbalance
-from chainwallet.market.model import Book, Clearing, Leg, OrderFlow
+from chainwallet.market.imbalance import Funded, Imbalance, net_units
+from chainwallet.market.model import Book, Clearing, Leg, OrderFlow, SetAside
 from chainwallet.market.pool import fill_up, reasons, take_in_order
 from chainwallet.market.residual import Residual
 from chainwallet.market.selection import select
@@ -30,23 +30,24 @@ def clear(book: Book, orders: Sequence[OrderFlow], weights: Weights) -> Clearing
     integers: `fills` at the makers' prices rounded up, `surplus_units` zero or more in every currency.
     `weights`: mid-market prices; those of currencies they lack are taken from the book.
     """
-    if len({order.id for order in orders}) != len(orders):
+    everyone = [order.id for order in orders]
+    if len(set(everyone)) != len(everyone):
         raise ValueError("two orders of a batch have the same id")
-    traded = {code for order in orders for code in (order.source, order.target)}
-    columns = columns_of(book, traded)
+    net = net_units(orders)
+    columns = columns_of(book, net)
     imbalance = Imbalance(columns, weigh(columns, weights))
-    everyone = {order.id for order in orders}
-    funded = imbalance.fund(orders)
+    funded = imbalance.fund(net)
+    settled: tuple[str, ...] = tuple(everyone)
+    aside: dict[str, SetAside] = {}
     if funded is None:
-        funded, settled = _fund_some(imbalance, orders)
-    else:
-        settled = everyone
-    aside = reasons(funded.residual, orders, settled) if len(settled) < len(everyone) else {}
+        funded, some = _fund_some(imbalance, orders)
+        settled = tuple(id_ for id_ in everyone if id_ in some)
+        aside = reasons(funded.residual, orders, some) if len(some) < len(everyone) else {}
     surplus = {code: units for code, units in zip(columns.codes, funded.residual.surplus_units, strict=True) if units}
     clearing = Clearing(
         fills=funded.residual.legs(),
         surplus_units=surplus,
-        settled=tuple(order.id for order in orders if order.id in settled),
+        settled=settled,
         set_aside=aside,
         prices=dict(zip(columns.codes, funded.prices.tolist(), strict=True)),
         value=sum(float(units) * float(imbalance.weights[columns.index[code]]) for code, units in surplus.items()),
@@ -65,7 +66,7 @@ def _fund_some(imbalance: Imbalance, orders: Sequence[OrderFlow]) -> tuple[Funde
         if len(smaller) == len(chosen):
             break  # the programme would settle them all; only the last units are missing
         chosen = smaller
-        funded = imbalance.fund(chosen)
+        funded = imbalance.fund(net_units(chosen))
         if funded is not None:
             break
     if funded is None:

@@ -48,11 +48,11 @@ class Columns:
 
     @cached_property
     def sell_of(self) -> list[int]:
-        return [int(node) for node in self.sell]
+        return list(self.sell.tolist())
 
     @cached_property
     def buy_of(self) -> list[int]:
-        return [int(node) for node in self.buy]
+        return list(self.buy.tolist())
 
     @cached_property
     def group_sell(self) -> list[int]:
@@ -62,25 +62,21 @@ class Columns:
 
     @cached_property
     def group_of(self) -> list[int]:
-        return [int(group) for group in self.group]
+        return list(self.group.tolist())
 
 
 def columns_of(book: Book, more_codes: Iterable[str] = ()) -> Columns:
     """The columns of a book. Offers that can sell nothing are left out; `more_codes` are given rows as well."""
-    inventory = book.inventory_units
-    usable: list[Offer] = []
-    caps: list[int] = []
+    stock = book.inventory_units.get
+    owners = [(offer.maker, offer.sell) for offer in book.offers]
+    room = [min(offer.sell_units_left, stock(owner, 0)) for offer, owner in zip(book.offers, owners, strict=True)]
+    usable = [offer for offer, units in zip(book.offers, room, strict=True) if units > 0]
+    caps = [units for units in room if units > 0]
     members: dict[tuple[str, str], list[int]] = {}
-    codes = set(more_codes)
-    for offer in book.offers:
-        owner = (offer.maker, offer.sell)
-        cap = min(offer.sell_units_left, inventory.get(owner, 0))
-        if cap > 0:
-            members.setdefault(owner, []).append(len(usable))
-            usable.append(offer)
-            caps.append(cap)
-            codes.add(offer.sell)
-            codes.add(offer.buy)
+    for column, owner in enumerate(owner for owner, units in zip(owners, room, strict=True) if units > 0):
+        members.setdefault(owner, []).append(column)
+    sold, bought = [offer.sell for offer in usable], [offer.buy for offer in usable]
+    codes = {*more_codes, *sold, *bought}
     names = tuple(sorted(codes))
     index = {code: row for row, code in enumerate(names)}
     group, limits = _binding_groups(members, caps, book)
@@ -90,8 +86,8 @@ def columns_of(book: Book, more_codes: Iterable[str] = ()) -> Columns:
         offers=tuple(usable),
         cap_units=tuple(caps),
         group_units=limits,
-        sell=np.array([index[offer.sell] for offer in usable], dtype=np.int32),
-        buy=np.array([index[offer.buy] for offer in usable], dtype=np.int32),
+        sell=np.array([index[code] for code in sold], dtype=np.int32),
+        buy=np.array([index[code] for code in bought], dtype=np.int32),
         group=group,
     )
 
@@ -104,7 +100,7 @@ def _binding_groups(
     limits: list[int] = []
     for owner, columns in members.items():
         limit = book.inventory_units[owner]
-        if len(columns) > 1 and sum(caps[q] for q in columns) > limit:
+        if len(columns) > 1 and sum([caps[q] for q in columns]) > limit:
             group[columns] = len(limits)
             limits.append(limit)
     return group, tuple(limits)

@@ -10,8 +10,8 @@ import numpy as np
 from chainwallet.market.columns import Columns, Floats
 from chainwallet.market.errors import no_route
 from chainwallet.market.model import Leg
-from chainwallet.market.paths import Ladder
-from chainwallet.market.programme import INFINITY, SIZE, UPPER_MAX, Programme, Vertex, book_matrix, solve
+from chainwallet.market.paths import Ladder, Tree
+from chainwallet.market.programme import INFINITY, SIZE, UPPER_MAX, Programme, Start, Vertex, book_matrix, solve
 from chainwallet.market.repair import Scaled, repair
 from chainwallet.market.residual import Residual
 
@@ -44,7 +44,8 @@ class Flow:
         self._source, self._target = known.get(source, -1), known.get(target, -1)
         if min(self._source, self._target) < 0:
             raise no_route(source, target)
-        cost = ladder.tree(self._source, self._target).cost
+        tree = ladder.tree(self._source, self._target)
+        cost = tree.cost
         if not np.isfinite(cost[self._target]):
             raise no_route(source, target)
         self._reached = np.isfinite(cost)
@@ -55,6 +56,7 @@ class Flow:
         prices = columns.price * self._worth[columns.buy] / self._worth[columns.sell]
         self._price = np.where(self._usable, prices, 1.0)
         self._matrix = book_matrix(columns, self._price)
+        self._tree = self._basic(ladder, tree)
 
     def deliver(self, target_units: int) -> Solved:
         """The cheapest flow that delivers `target_units`; where none does, the most that asking for it delivers."""
@@ -114,7 +116,7 @@ class Flow:
         lower, upper = self._row_bounds(scale)
         lower[self._target] = target_units * scale[self._target]
         lower[self._source] = -INFINITY
-        vertex = self._solve(scale, lower, upper, goal=self._source)
+        vertex = self._solve(scale, lower, upper, goal=self._source, start=self._tree)
         net = {self._target: -target_units}
         return self._exact(vertex, scale, goal=self._source, net=net, free=self._source)
 
@@ -122,7 +124,9 @@ class Flow:
         scale = self._scale(float(source_units))
         lower, upper = self._row_bounds(scale)
         lower[self._source] = -source_units * scale[self._source]
-        return self._solve(scale, lower, upper, goal=self._target), scale
+        rows = [*(row for row in self._tree.rows if row != self._target), self._source]
+        start = Start(self._tree.columns, rows) if self._target in self._tree.rows else None
+        return self._solve(scale, lower, upper, goal=self._target, start=start), scale
 
     def _largest(self, target_units: int) -> Solved:
         """`target_units` where an exact flow delivers them, or the most that one does, whatever it costs."""
@@ -187,12 +191,21 @@ class Flow:
         columns = self._columns
         return np.where(self._usable, np.minimum(columns.cap * scale[columns.sell], UPPER_MAX), 0.0)
 
-    def _solve(self, scale: Floats, lower: Floats, upper: Floats, *, goal: int) -> Vertex | None:
+    def _basic(self, ladder: Ladder, tree: Tree) -> Start:
+        """Start from the best paths: at their prices no offer is a bargain, and small amounts need nothing else."""
+        reached = np.flatnonzero(tree.edge >= 0)
+        columns = ladder.columns_of(tree.edge[reached])
+        kept = self._usable[columns]
+        return Start(columns[kept].tolist(), reached[kept].tolist())
+
+    def _solve(
+        self, scale: Floats, lower: Floats, upper: Floats, *, goal: int, start: Start | None = None
+    ) -> Vertex | None:
         """Maximise what the `goal` currency has left over (for the source: minimise what it lacks)."""
         columns = self._columns
         gained = np.where(columns.sell == goal, 1.0, np.where(columns.buy == goal, -self._price, 0.0))
         cost = np.where(self._usable, gained, 0.0)
-        return solve(Programme(cost, self._upper(scale), lower, upper, self._matrix))
+        return solve(Programme(cost, self._upper(scale), lower, upper, self._matrix), start)
 
     def _exact(
         self, vertex: Vertex | None, scale: Floats, *, goal: int, net: Mapping[int, int], free: int | None

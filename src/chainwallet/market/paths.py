@@ -96,6 +96,11 @@ class Ladder:
         """The offer that the edge stands for now."""
         return self.column_at(int(self._at[edge]))
 
+    def columns_of(self, edges: Ints) -> Ints:
+        """As `column`, for many edges at once."""
+        columns: Ints = self._order[self._at[edges]].astype(np.int32)
+        return columns
+
     def column_at(self, position: int) -> int:
         return int(self._order[position])
 

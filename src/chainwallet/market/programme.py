@@ -7,19 +7,25 @@ leaves the room is computed again in integers (repair.py).
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import highspy
 import numpy as np
+from numpy.typing import NDArray
 
-from chainwallet.market.columns import Columns, Floats, Ints
+from chainwallet.market.columns import Columns, Flags, Floats, Ints
 
 SIZE = 1e4  # the scaled size of the payments in a programme: far above the solver's tolerances
 UPPER_MAX = 1e3 * SIZE  # no useful fill is worth more than this; larger bounds cost the solver its precision
 INFINITY = float(highspy.kHighsInf)
 
 _COLUMNWISE, _MAXIMISE = 1, -1
+_BASIC, _AT_LOWER = highspy.HighsBasisStatus.kBasic, highspy.HighsBasisStatus.kLower
+_AT_UPPER = highspy.HighsBasisStatus.kUpper
+_TOLERANCE = 1e-10
+_WORTH_PRICING = 0.5  # of the columns: with more than these, all are solved at once
 _OPTIONS: dict[str, Any] = {
     "output_flag": False,
     "threads": 1,
@@ -27,8 +33,8 @@ _OPTIONS: dict[str, Any] = {
     "simplex_strategy": 1,  # dual simplex
     "presolve": "off",  # costs more than it saves on programmes of this shape
     "random_seed": 0,
-    "primal_feasibility_tolerance": 1e-10,
-    "dual_feasibility_tolerance": 1e-10,
+    "primal_feasibility_tolerance": _TOLERANCE,
+    "dual_feasibility_tolerance": _TOLERANCE,
     "time_limit": 20.0,
 }
 _thread = threading.local()
@@ -65,9 +71,18 @@ class Vertex:
     basic_rows: frozenset[int]
 
 
-def solve(programme: Programme) -> Vertex | None:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the simplex begins: these columns basic, as many rows tight at a bound, all else at rest."""
+
+    columns: Sequence[int]
+    rows: Sequence[int]
+
+
+def solve(programme: Programme, start: Start | None = None) -> Vertex | None:
     """The optimum, or None when there is no feasible point (or, never seen, the solver gives up).
 
+    A good `start` saves the solver most of its work; a bad one costs time, never the optimum.
     Deterministic: same arrays, same vertex. One solver per thread is kept and used again.
     """
     solver = _solver()
@@ -78,6 +93,8 @@ def solve(programme: Programme) -> Vertex | None:
         programme.upper, programme.row_lower, programme.row_upper, matrix.start, matrix.index, matrix.value,
         np.zeros(columns, dtype=np.int32),
     )  # fmt: skip
+    if start is not None:
+        solver.setBasis(_basis(programme, start))
     solver.run()
     if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         _thread.solver = None
@@ -92,6 +109,65 @@ def solve(programme: Programme) -> Vertex | None:
         basic_columns=tuple(sorted(member for member in members if member >= 0)),
         basic_rows=frozenset(-member - 1 for member in members if member < 0),
     )
+
+
+def solve_priced(programme: Programme, first: Flags) -> Vertex | None:
+    """As `solve`, for many columns of which few matter: begins with those marked, adds those that would pay.
+
+    The optimum is that of all columns: the duals of each round price every column that is left out, and the last
+    round leaves out none that is worth more than nothing (to the solver's own tolerance).
+    """
+    used, start = first.copy(), None
+    matrix, rows = programme.matrix, range(len(programme.row_lower))
+    while int(used.sum()) < _WORTH_PRICING * len(used):
+        chosen = np.flatnonzero(used)
+        vertex = solve(_only(programme, chosen), start)
+        if vertex is None:
+            break  # what was left out may be what is missing
+        gain = programme.cost - np.add.reduceat(matrix.value * vertex.row_dual[matrix.index], matrix.start[:-1])
+        paying = (gain > _TOLERANCE) & ~used
+        if not paying.any():
+            return _widened(vertex, chosen, len(used))
+        basic = chosen[list(vertex.basic_columns)]
+        used |= paying
+        start = Start(
+            np.searchsorted(np.flatnonzero(used), basic).tolist(), [row for row in rows if row not in vertex.basic_rows]
+        )
+    return solve(programme)
+
+
+def _only(programme: Programme, chosen: NDArray[np.intp]) -> Programme:
+    """The programme with these columns alone."""
+    matrix = programme.matrix
+    sizes = np.diff(matrix.start)[chosen]
+    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    entries = np.arange(start[-1]) + np.repeat(matrix.start[chosen] - start[:-1], sizes)
+    return Programme(
+        programme.cost[chosen],
+        programme.upper[chosen],
+        programme.row_lower,
+        programme.row_upper,
+        Matrix(start, matrix.index[entries], matrix.value[entries]),
+    )
+
+
+def _widened(vertex: Vertex, chosen: NDArray[np.intp], count: int) -> Vertex:
+    """The vertex among all columns: those that were left out are zero."""
+    values = np.zeros(count)
+    values[chosen] = vertex.values
+    return replace(vertex, values=values, basic_columns=tuple(int(chosen[column]) for column in vertex.basic_columns))
+
+
+def _basis(programme: Programme, start: Start) -> Any:
+    basis = highspy.HighsBasis()
+    column_status, row_status = [_AT_LOWER] * len(programme.cost), [_BASIC] * len(programme.row_lower)
+    for column in start.columns:
+        column_status[column] = _BASIC
+    for row in start.rows:
+        row_status[row] = _AT_LOWER if programme.row_lower[row] > -INFINITY else _AT_UPPER
+    basis.col_status, basis.row_status = column_status, row_status
+    basis.valid, basis.alien = True, False
+    return basis
 
 
 def book_matrix(columns: Columns, scaled_price: Floats) -> Matrix:

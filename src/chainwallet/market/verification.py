@@ -5,6 +5,7 @@ Written against the book and the orders alone; it shares no code with what compu
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from chainwallet.market.errors import ClearingInvalid
@@ -41,22 +42,32 @@ def verify_route(book: Book, route: Route) -> None:
 
 def _settled_flows(orders: Sequence[OrderFlow], clearing: Clearing) -> dict[str, int]:
     """What the settled orders leave in each currency."""
-    settled, aside = set(clearing.settled), set(clearing.set_aside)
-    ids = {order.id for order in orders}
-    if len(ids) != len(orders) or settled | aside != ids or settled & aside or len(settled) != len(clearing.settled):
-        raise ClearingInvalid("Each order must either settle or be set aside, once; nothing may be signed.")
-    pool: dict[str, int] = {}
+    ids, aside = [order.id for order in orders], clearing.set_aside
+    unique = set(ids)
+    settling = tuple(id_ for id_ in ids if id_ not in aside) if aside else tuple(ids)
+    if len(unique) != len(ids) or not unique.issuperset(aside) or clearing.settled != settling:
+        raise ClearingInvalid("Each order must either settle, in order, or be set aside; nothing may be signed.")
+    pool: defaultdict[str, int] = defaultdict(int)
+    for order in _settling(orders, aside) if aside else orders:
+        pool[order.source] += order.source_units
+        pool[order.target] -= order.target_units
+    return pool
+
+
+def _settling(orders: Sequence[OrderFlow], aside: Mapping[str, object]) -> list[OrderFlow]:
+    """The orders that settle; refused where one would overtake an earlier one of its lane."""
+    settling: list[OrderFlow] = []
     blocked: set[str] = set()
     for order in orders:
-        if order.id in aside:
-            if order.lane is not None:
-                blocked.add(order.lane)
-            continue
-        if order.lane in blocked:
-            raise ClearingInvalid(f"Order {order.id} would overtake an earlier one of its lane; nothing may be signed.")
-        pool[order.source] = pool.get(order.source, 0) + order.source_units
-        pool[order.target] = pool.get(order.target, 0) - order.target_units
-    return pool
+        if order.id not in aside:
+            if order.lane in blocked:
+                raise ClearingInvalid(
+                    f"Order {order.id} would overtake an earlier one of its lane; nothing may be signed."
+                )
+            settling.append(order)
+        elif order.lane is not None:
+            blocked.add(order.lane)
+    return settling
 
 
 def _verify_fills(book: Book, fills: Iterable[Leg]) -> None:
