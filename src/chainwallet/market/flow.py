@@ -17,6 +17,7 @@ from chainwallet.market.residual import Residual
 
 _SLACK = 1e-9  # a source that is left over by more than this part of itself found no offer to go through
 _RESCALES_MAX = 4
+_SIZES_MAX = 16.0  # a route that costs more than this many times what the best path does is solved again, larger
 _ASKED_AGAIN_MAX = 8  # times that the most is asked for again, to be sure that it can be had
 
 
@@ -28,6 +29,7 @@ class Solved:
     target_units: int
     fills: Mapping[int, int]  # column: units sold
     prices: Mapping[str, float] = field(default_factory=dict)  # marginal, in source units; empty where not solved for
+    bound: float | None = None  # the programme's optimum before rounding, in units of the side that is not fixed
     is_all: bool = False  # it is less than was asked for, and the most there is
 
 
@@ -57,6 +59,10 @@ class Flow:
         self._price = np.where(self._usable, prices, 1.0)
         self._matrix = book_matrix(columns, self._price)
         self._tree = self._basic(ladder, tree)
+
+    def usable_columns(self) -> list[int]:
+        """The offers that may be on the way."""
+        return [int(column) for column in np.flatnonzero(self._usable)]
 
     def deliver(self, target_units: int) -> Solved:
         """The cheapest flow that delivers `target_units`; where none does, the most that asking for it delivers."""
@@ -112,13 +118,24 @@ class Flow:
         return along_paths if along_paths.source_units > cheapest.source_units else cheapest
 
     def _to_target(self, target_units: int) -> Solved | None:
-        scale = self._scale(target_units * float(self._worth[self._target]))
-        lower, upper = self._row_bounds(scale)
-        lower[self._target] = target_units * scale[self._target]
-        lower[self._source] = -INFINITY
-        vertex = self._solve(scale, lower, upper, goal=self._source, start=self._tree)
+        size = target_units * float(self._worth[self._target])
+        for _ in range(_RESCALES_MAX):
+            scale = self._scale(size)
+            lower, upper = self._row_bounds(scale)
+            lower[self._target] = target_units * scale[self._target]
+            lower[self._source] = -INFINITY
+            vertex = self._solve(scale, lower, upper, goal=self._source, start=self._tree)
+            needed = _SIZES_MAX if vertex is None else -vertex.objective / SIZE
+            if needed < _SIZES_MAX or not self._is_cut(scale):
+                break
+            size *= needed  # the best path is all but free and all but empty: what is useful was cut off
         net = {self._target: -target_units}
         return self._exact(vertex, scale, goal=self._source, net=net, free=self._source)
+
+    def _is_cut(self, scale: Floats) -> bool:
+        """Whether some offer could sell more than the programme lets it."""
+        columns = self._columns
+        return bool((columns.cap * scale[columns.sell] > UPPER_MAX)[self._usable].any())
 
     def _vertex_from(self, source_units: int) -> tuple[Vertex | None, Floats]:
         scale = self._scale(float(source_units))
@@ -218,7 +235,8 @@ class Flow:
             residual.surplus_units[node] += units
         if not repair(residual, Scaled(vertex, self._upper(scale), scale), root=goal, free=free):
             return None
-        return self._state(residual, net, self._prices(vertex, scale, goal))
+        optimum = abs(vertex.objective) / float(scale[goal])
+        return replace(self._state(residual, net, self._prices(vertex, scale, goal)), bound=optimum)
 
     def _state(self, residual: Residual, net: Mapping[int, int], prices: Mapping[str, float]) -> Solved:
         spent_units = net.get(self._source, 0) - residual.surplus_units[self._source]

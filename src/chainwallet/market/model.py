@@ -75,7 +75,8 @@ class Route:
     """How one payment goes through the book: `source_units` leave, `target_units` arrive, `legs` between.
 
     `prices`, known when the programme was solved for it: the marginal price of each currency on the way,
-    in units of `source`.
+    in units of `source`. `bound`, known then too: the programme's optimum before rounding, in units of the
+    side that was not fixed.
     """
 
     source: str
@@ -84,6 +85,7 @@ class Route:
     target_units: int
     legs: tuple[Leg, ...]
     prices: Mapping[str, float] | None = None
+    bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ _COLUMNWISE, _MAXIMISE = 1, -1
 _BASIC, _AT_LOWER = highspy.HighsBasisStatus.kBasic, highspy.HighsBasisStatus.kLower
 _AT_UPPER = highspy.HighsBasisStatus.kUpper
 _TOLERANCE = 1e-10
+_SHARPNESS = 2.0**10  # costs are multiplied by it: prices are told apart that differ by 1e-13
 _WORTH_PRICING = 0.5  # of the columns: with more than these, all are solved at once
 _OPTIONS: dict[str, Any] = {
     "output_flag": False,
@@ -89,7 +90,7 @@ def solve(programme: Programme, start: Start | None = None) -> Vertex | None:
     columns, rows = len(programme.cost), len(programme.row_lower)
     matrix = programme.matrix
     solver.passModel(
-        columns, rows, len(matrix.value), _COLUMNWISE, _MAXIMISE, 0.0, programme.cost, np.zeros(columns),
+        columns, rows, len(matrix.value), _COLUMNWISE, _MAXIMISE, 0.0, programme.cost * _SHARPNESS, np.zeros(columns),
         programme.upper, programme.row_lower, programme.row_upper, matrix.start, matrix.index, matrix.value,
         np.zeros(columns, dtype=np.int32),
     )  # fmt: skip
@@ -104,8 +105,8 @@ def solve(programme: Programme, start: Start | None = None) -> Vertex | None:
     members = [int(member) for member in basic]
     return Vertex(
         values=np.array(solution.col_value),
-        row_dual=np.array(solution.row_dual),
-        objective=float(solver.getInfo().objective_function_value),
+        row_dual=np.array(solution.row_dual) / _SHARPNESS,
+        objective=float(solver.getInfo().objective_function_value) / _SHARPNESS,
         basic_columns=tuple(sorted(member for member in members if member >= 0)),
         basic_rows=frozenset(-member - 1 for member in members if member < 0),
     )
@@ -125,7 +126,7 @@ def solve_priced(programme: Programme, first: Flags) -> Vertex | None:
         if vertex is None:
             break  # what was left out may be what is missing
         gain = programme.cost - np.add.reduceat(matrix.value * vertex.row_dual[matrix.index], matrix.start[:-1])
-        paying = (gain > _TOLERANCE) & ~used
+        paying = (gain > _TOLERANCE / _SHARPNESS) & ~used
         if not paying.any():
             return _widened(vertex, chosen, len(used))
         basic = chosen[list(vertex.basic_columns)]

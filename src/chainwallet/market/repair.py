@@ -41,7 +41,11 @@ def repair(residual: Residual, scaled: Scaled, *, root: int | None = None, free:
     tight = _tight_groups(residual.columns, scaled.vertex)
     _settle_trees(residual, _Forest(residual.columns, scaled.vertex, tight, root), tight)
     _trim_groups(residual)
-    return _cover_deficits(residual, scaled.scale, free)
+    if not _cover_deficits(residual, scaled.scale, free):
+        return False
+    if root is not None:
+        _give_back(residual, root)
+    return True
 
 
 def _write_floats(residual: Residual, scaled: Scaled) -> None:
@@ -147,6 +151,21 @@ def _cover_deficits(residual: Residual, scale: Floats, free: int | None) -> bool
         if surplus[node] < 0 and node != free and not _cover(residual, node, scale, free):
             return False
     return True
+
+
+def _give_back(residual: Residual, root: int) -> None:
+    """What a route's steps bought and nobody needs, because the next step came to nothing in units, is not bought."""
+    columns, surplus = residual.columns, residual.surplus_units
+    filled = [column for column, units in sorted(residual.sold_units.items()) if units]
+    for _ in filled:
+        unneeded = [column for column in filled if columns.sell_of[column] != root and residual.sold_units[column] > 0
+                    and surplus[columns.sell_of[column]] > 0]  # fmt: skip
+        if not unneeded:
+            return
+        for column in unneeded:
+            extra = min(residual.sold_units[column], surplus[columns.sell_of[column]])
+            if extra > 0:
+                residual.put(column, residual.sold_units[column] - extra)
 
 
 def _cover(residual: Residual, node: int, scale: Floats, free: int | None) -> bool:

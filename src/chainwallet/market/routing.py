@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from chainwallet.kit.money import InvalidAmount
 from chainwallet.market.columns import columns_of
-from chainwallet.market.errors import too_little_source, too_little_target, too_small
+from chainwallet.market.errors import MarketNoRoute, too_little_source, too_little_target, too_small
 from chainwallet.market.flow import Flow, in_order
 from chainwallet.market.model import Book, Leg, Offer, Route
 from chainwallet.market.paths import Ladder
@@ -104,7 +104,7 @@ class Router:
         if solved.target_units < target_units:
             raise too_little_target(source, target, most_units=solved.target_units)
         legs = in_order(solved.fills, self._columns, source)
-        return Route(source, target, solved.source_units, target_units, legs, solved.prices)
+        return Route(source, target, solved.source_units, target_units, legs, solved.prices, solved.bound)
 
     def solve_from_source(self, source: str, target: str, source_units: int) -> Route:
         """As route_from_source, always by the programme."""
@@ -114,7 +114,15 @@ class Router:
         if solved.is_all:
             raise too_little_source(source, target, most_units=solved.source_units)
         legs = in_order(solved.fills, self._columns, source)
-        return Route(source, target, source_units, solved.target_units, legs, solved.prices)
+        return Route(source, target, source_units, solved.target_units, legs, solved.prices, solved.bound)
+
+    def usable(self, source: str, target: str) -> frozenset[str]:
+        """The ids of the offers that a route may use: all that can be on the way, but in a crossed market."""
+        try:
+            flow = Flow(self._columns, self._ladder, source, target)
+        except MarketNoRoute:
+            return frozenset()
+        return frozenset(self._columns.offers[column].id for column in flow.usable_columns())
 
     def _path(self, source: str, target: str) -> _Path | None:
         """The pair's best path, found once; None when there is none."""
