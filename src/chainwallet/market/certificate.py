@@ -120,10 +120,10 @@ def tightened(
         sold[leg.offer_id] = leg.sold_units
         drawn[leg.maker, leg.sell] += leg.sold_units
     spent = {owner for owner, units in drawn.items() if units >= inventory_units.get(owner, 0)}
-    exact = _tied([room.offer for room in rooms if 0 < sold.get(room.offer.id, 0) < room.units], spent, anchors)
+    tied = _tied([room.offer for room in rooms if 0 < sold.get(room.offer.id, 0) < room.units], spent, anchors)
     solved = {code: Fraction(price) for code, price in prices.items() if price > 0}
-    is_near = {code: abs(solved.get(code, price) - price) <= price * _NOISE for code, price in exact.items()}
-    exact = solved | {code: price for code, price in exact.items() if is_near[code]}
+    near = {code for code, price in tied.items() if abs(solved.get(code, price) - price) <= price * _NOISE}
+    exact = solved | {code: tied[code] for code in near}
     loose = [room for room in rooms if (room.offer.maker, room.offer.sell) not in spent]
     _leave_no_bargain([room.offer for room in loose if sold.get(room.offer.id, 0) < room.units], exact, raises=raises)
     return exact
@@ -141,7 +141,7 @@ def _tied(offers: Iterable[Offer], spent: Set[tuple[str, str]], anchors: Prices)
         price = Fraction(offer.buy_units, offer.sell_units_max)
         joined[offer.buy].append((sold, price))
         joined[sold].append((offer.buy, 1 / price))
-    exact: dict[str | tuple[str, str], Fraction] = dict(anchors)
+    exact: dict[str | tuple[str, str], Fraction] = {**anchors}
     waiting = deque(exact)
     while waiting:
         node = waiting.popleft()
