@@ -118,7 +118,7 @@ def _check_surplus(world: World, orders: list[OrderFlow], clearing: Clearing, se
 def _within(world: World, net: dict[str, int]) -> Book:
     """The book under the documented limit: no fill is worth more than so many times the imbalance."""
     worth = [units * world.worth[code] for code, units in net.items()]
-    most = FILL_MAX * max(sum(one for one in worth if one > 0), -sum(one for one in worth if one < 0))
+    most = FILL_MAX * (1 + 1e-12) * max(sum(one for one in worth if one > 0), -sum(one for one in worth if one < 0))
     offers = tuple(
         replace(one, sell_units_left=min(one.sell_units_left, int(most / world.worth[one.sell]) + 1))
         for one in world.book.offers

@@ -141,7 +141,7 @@ def _tied(offers: Iterable[Offer], spent: Set[tuple[str, str]], anchors: Prices)
         price = Fraction(offer.buy_units, offer.sell_units_max)
         joined[offer.buy].append((sold, price))
         joined[sold].append((offer.buy, 1 / price))
-    exact: dict[str | tuple[str, str], Fraction] = {**anchors}
+    exact: dict[str | tuple[str, str], Fraction] = {code: price for code, price in anchors.items()}
     waiting = deque(exact)
     while waiting:
         node = waiting.popleft()
