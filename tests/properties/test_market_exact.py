@@ -98,7 +98,7 @@ def check_clearing(seed: int) -> Counter[str]:
     _check_surplus(world, orders, clearing, seed)
     if independent is None:  # settled to the last unit, in integers, which are the proof; in floats it is no more
         return Counter(["beyond scipy"])
-    tolerance = 1e-9 * max(abs(independent), 1e-5 * sent)  # a small difference of large sums: below it floats end
+    tolerance = max(1e-9 * abs(independent), 1e-13 * sent)  # a small difference of large sums: floats end there
     assert abs(clearing.bound - independent) <= tolerance, f"seed {seed}: {clearing.bound} is not {independent}"
     return Counter(["solved"])
 

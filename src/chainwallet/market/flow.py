@@ -9,6 +9,7 @@ import numpy as np
 
 from chainwallet.market.columns import Columns, Floats
 from chainwallet.market.errors import no_route
+from chainwallet.market.hops import Trips
 from chainwallet.market.model import Leg
 from chainwallet.market.paths import Ladder, Tree
 from chainwallet.market.programme import INFINITY, SIZE, UPPER_MAX, Programme, Start, Vertex, book_matrix, solve
@@ -17,6 +18,7 @@ from chainwallet.market.residual import Residual
 
 _SLACK = 1e-9  # a source that is left over by more than this part of itself found no offer to go through
 _RESCALES_MAX = 4
+_SPARES_UNITS = (0, 4, 64)
 _SIZES_MAX = 16.0  # a route that costs more than this many times what the best path does is solved again, larger
 _ASKED_AGAIN_MAX = 8  # times that the most is asked for again, to be sure that it can be had
 
@@ -63,6 +65,57 @@ class Flow:
     def usable_columns(self) -> list[int]:
         """The offers that may be on the way."""
         return [int(column) for column in np.flatnonzero(self._usable)]
+
+    def deliver_within(self, target_units: int, hops_max: int) -> Solved:
+        """As `deliver`, along paths of at most `hops_max` offers."""
+        for attempt in range(_ASKED_AGAIN_MAX):
+            solved = self._deliver_sparing(target_units, hops_max)
+            if not 0 < solved.target_units < target_units:
+                break
+            spare = self._rounding(solved) / float(self._worth[self._target])
+            target_units = max(1, solved.target_units - int(spare * 2**attempt))
+        return solved
+
+    def _deliver_sparing(self, target_units: int, hops_max: int) -> Solved:
+        """Near all that there is, some units of each offer are left to the rounding."""
+        for spare_units in _SPARES_UNITS:
+            residual, bound = self._trips(hops_max, spare_units).deliver(target_units)
+            solved = replace(self._state(residual, {self._target: -target_units}, {}), bound=bound)
+            short = target_units - solved.target_units
+            if short <= 0 or short > target_units // 1_000:
+                break
+        return solved
+
+    def send_within(self, source_units: int, hops_max: int) -> Solved:
+        """As `send`, along paths of at most `hops_max` offers."""
+        taken_units = source_units
+        for attempt in range(_ASKED_AGAIN_MAX):
+            solved = self._send_sparing(taken_units, hops_max)
+            left = taken_units - solved.source_units
+            if left <= self._rounding(solved) or solved.source_units < 1:
+                break
+            taken_units = max(1, solved.source_units - self._rounding(solved) * 2**attempt)
+        return replace(solved, source_units=taken_units, is_all=taken_units < source_units)
+
+    def _send_sparing(self, source_units: int, hops_max: int) -> Solved:
+        for spare_units in _SPARES_UNITS:
+            residual, bound = self._trips(hops_max, spare_units).send(source_units)
+            solved = replace(self._state(residual, {self._source: source_units}, {}), bound=bound)
+            left = source_units - solved.source_units
+            if left <= self._rounding(solved) or left > source_units // 1_000:
+                break
+        return solved
+
+    def _trips(self, hops_max: int, spare_units: int) -> Trips:
+        return Trips(
+            self._columns,
+            ends=(self._source, self._target),
+            usable=self._usable,
+            price=self._price,
+            worth=self._worth,
+            hops_max=hops_max,
+            spare_units=spare_units,
+        )
 
     def deliver(self, target_units: int) -> Solved:
         """The cheapest flow that delivers `target_units`; where none does, the most that asking for it delivers."""

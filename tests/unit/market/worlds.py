@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from chainwallet.kit.errors import ChainwalletError
-from chainwallet.market.model import Book, Offer, OrderFlow
+from chainwallet.market.model import Book, Offer, OrderFlow, Route
 from chainwallet.market.routing import Router
 
 FILL_MAX = 1e3  # the documented limit: no fill is worth more than this many times the imbalance
@@ -245,3 +245,62 @@ def one_way(*steps: tuple[str, str, str, int, int]) -> Book:
     """A book of (id, sell, buy, sell_units_max, buy_units), each by a maker of its own with all of it in stock."""
     offers = tuple(Offer(name, f"maker {name}", sell, buy, most, price, most) for name, sell, buy, most, price in steps)
     return Book(1, offers, {(offer.maker, offer.sell): offer.sell_units_max for offer in offers})
+
+
+def least_source_within(world: World, pair: tuple[str, str], target_units: int, hops_max: int) -> float | None:
+    """As least_source with at most so many offers in a row: flows over a copy of the market per step, by scipy."""
+    source, target = pair
+    offers = [one for one in world.book.offers if _room(world.book, one) > 0]
+    worth = _cheapest(offers, source)
+    offers = [one for one in offers if one.buy in worth and one.sell != source and one.buy != target]
+    if target not in worth:
+        return None
+    size, nodes, count = target_units * worth[target], sorted(worth), len(offers)
+    row = {(code, step): number for number, (code, step) in enumerate(
+        (code, step) for step in range(1, hops_max + 1) for code in nodes if code != target)}  # fmt: skip
+    goal, columns = len(row), count * hops_max
+    lack, cost, shared = np.zeros((goal + 1, columns)), np.zeros(columns), np.zeros((count, columns))
+    stock: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(columns))
+    for step in range(hops_max):
+        for number, one in enumerate(offers):
+            at = step * count + number
+            price = one.buy_units / one.sell_units_max * worth[one.buy] / worth[one.sell]
+            lack[goal if one.sell == target else row[one.sell, step + 1], at] -= 1.0
+            shared[number, at] = stock[one.maker, one.sell][at] = 1.0
+            if step == 0:
+                cost[at] = price if one.buy == source else 1e6  # nothing but the source is there at the first step
+            elif one.buy == source:
+                cost[at] = 1e6
+            else:
+                lack[row[one.buy, step], at] += price
+    caps = [min(_room(world.book, one) * worth[one.sell] / size, 1e3) for one in offers]
+    limits = [min(world.book.inventory_units[owner] * worth[owner[1]] / size, 1e9) for owner in stock]
+    result = linprog(
+        cost, A_ub=np.vstack([lack, shared, *stock.values()]),
+        b_ub=np.concatenate([np.zeros(goal), [-1.0], caps, limits]), method="highs-ds",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+    )  # fmt: skip
+    return float(result.fun) * size if result.status == 0 and result.fun < 1e3 else None
+
+
+def is_within(route: Route, hops_max: int) -> bool:
+    """Whether the legs are made of paths of at most so many steps, but for a unit of each leg, by scipy."""
+    legs, count = route.legs, len(route.legs)
+    codes = sorted({leg.buy for leg in legs} | {leg.sell for leg in legs})
+    flow = np.zeros((len(codes) * hops_max, count * hops_max))
+    whole = np.zeros((count, count * hops_max))
+    bounds = []
+    for step in range(hops_max):
+        for number, leg in enumerate(legs):
+            at = step * count + number
+            whole[number, at] = 1.0
+            bounds.append((0.0, None if (step == 0) == (leg.buy == route.source) else 0.0))
+            if step + 1 < hops_max:
+                flow[(step + 1) * len(codes) + codes.index(leg.sell), at] -= leg.sold_units
+            if leg.buy != route.source:
+                flow[step * len(codes) + codes.index(leg.buy), at] += leg.bought_units
+    scale = np.maximum(1.0, np.abs(flow).max(axis=1, initial=1.0))
+    slack = (count + 1) / scale
+    result = linprog(np.zeros(count * hops_max), A_ub=flow / scale[:, None], b_ub=slack + 1e-9, A_eq=whole,
+                     b_eq=np.ones(count), bounds=bounds, method="highs")  # fmt: skip
+    return bool(result.status == 0)
