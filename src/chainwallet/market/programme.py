@@ -38,6 +38,16 @@ _OPTIONS: dict[str, Any] = {
     "dual_feasibility_tolerance": _TOLERANCE,
     "time_limit": 20.0,
 }
+_CHOICE_OPTIONS: dict[str, Any] = {
+    "output_flag": False,
+    "threads": 1,
+    "random_seed": 0,
+    "mip_rel_gap": 0.0,
+    "mip_abs_gap": 1e-7,
+    "mip_max_nodes": 500,
+    "mip_feasibility_tolerance": 1e-9,
+    "primal_feasibility_tolerance": 1e-9,
+}
 _thread = threading.local()
 
 
@@ -135,6 +145,27 @@ def solve_priced(programme: Programme, first: Flags) -> Vertex | None:
             np.searchsorted(np.flatnonzero(used), basic).tolist(), [row for row in rows if row not in vertex.basic_rows]
         )
     return solve(programme)
+
+
+def choose(programme: Programme, binary: Flags) -> tuple[Floats, float] | None:
+    """The best point where the marked columns are 0 or 1, and a bound on any; None when the search finds none.
+
+    Deterministic: the search ends by its count of nodes, never by the clock.
+    """
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    for name, setting in _CHOICE_OPTIONS.items():
+        solver.setOptionValue(name, setting)
+    columns, matrix = len(programme.cost), programme.matrix
+    solver.passModel(
+        columns, len(programme.row_lower), len(matrix.value), _COLUMNWISE, _MAXIMISE, 0.0, programme.cost,
+        np.zeros(columns), programme.upper, programme.row_lower, programme.row_upper, matrix.start, matrix.index,
+        matrix.value, binary.astype(np.int32),
+    )  # fmt: skip
+    solver.run()
+    info = solver.getInfo()
+    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        return None
+    return np.array(solver.getSolution().col_value), float(info.mip_dual_bound)
 
 
 def _only(programme: Programme, chosen: NDArray[np.intp]) -> Programme:

@@ -12,14 +12,18 @@ from chainwallet.market.errors import ClearingInvalid
 from chainwallet.market.model import Book, Clearing, Leg, OrderFlow, Route
 
 
-def verify_clearing(book: Book, orders: Sequence[OrderFlow], clearing: Clearing) -> None:
+def verify_clearing(
+    book: Book, orders: Sequence[OrderFlow], clearing: Clearing, positions: Mapping[tuple[str, str], int] | None = None
+) -> None:
     """Raise ClearingInvalid unless the clearing settles these orders within this book, exactly.
 
     Each order settles or is set aside, later ones of a lane with the earlier; each offer is filled once at
     most, at its price rounded up, within what is left of it and of its maker's inventory; per currency, what
-    comes in less what goes out is the surplus stated, and not negative.
+    comes in less what goes out is the surplus stated, and not negative. No limited position is exceeded.
     """
     pool = _settled_flows(orders, clearing)
+    if positions:
+        _verify_positions(orders, clearing, positions)
     _verify_fills(book, clearing.fills)
     for leg in clearing.fills:
         pool[leg.sell] = pool.get(leg.sell, 0) + leg.sold_units
@@ -52,6 +56,19 @@ def _settled_flows(orders: Sequence[OrderFlow], clearing: Clearing) -> dict[str,
         pool[order.source] += order.source_units
         pool[order.target] -= order.target_units
     return pool
+
+
+def _verify_positions(
+    orders: Iterable[OrderFlow], clearing: Clearing, positions: Mapping[tuple[str, str], int]
+) -> None:
+    paid: defaultdict[tuple[str | None, str], int] = defaultdict(int)
+    for order in orders:
+        if order.id not in clearing.set_aside:
+            paid[order.payer, order.source] += order.source_units
+            paid[order.payee, order.target] -= order.target_units
+    over = [f"{owner} in {code}" for (owner, code), limit in sorted(positions.items()) if paid[owner, code] > limit]
+    if over:
+        raise ClearingInvalid(f"Positions would be exceeded: {', '.join(over)}; nothing may be signed.")
 
 
 def _settling(orders: Sequence[OrderFlow], aside: Mapping[str, object]) -> list[OrderFlow]:
