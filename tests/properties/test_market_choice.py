@@ -78,7 +78,8 @@ def test_clear__when_liquidity_is_short__settles_the_best_choice_of_many() -> No
 
 
 def _payment(payer: str, payee: str, units: int, **more: int) -> OrderFlow:
-    return OrderFlow(f"{payer}{payee}{units}", "EUR", units, "EUR", units, f"{payer}/EUR", payer=payer, payee=payee, **more)
+    name = f"{payer}{payee}{units}"
+    return OrderFlow(name, "EUR", units, "EUR", units, f"{payer}/EUR", payer=payer, payee=payee, **more)
 
 
 def test_clear__gridlock_of_banks_that_have_nothing__settles_as_one() -> None:

@@ -21,7 +21,7 @@ from chainwallet.market.residual import Residual
 
 _PATHS_MAX = 2_000
 _GAIN_MIN = 1e-11  # of the price: a path that would gain less is no better
-_SHORT_COST = 1e5  # what a unit that no path delivers costs, in units of the cheapest path's cost
+_SHORT_COST = 1e4  # what a unit that no path delivers costs, in units of the cheapest path's cost
 
 
 def hops_of(legs: tuple[Leg, ...], source: str) -> int:

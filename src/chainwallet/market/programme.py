@@ -23,6 +23,7 @@ INFINITY = float(highspy.kHighsInf)
 
 _COLUMNWISE, _MAXIMISE = 1, -1
 _BASIC, _AT_LOWER = highspy.HighsBasisStatus.kBasic, highspy.HighsBasisStatus.kLower
+_ANSWERS = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kInfeasible)
 _AT_UPPER = highspy.HighsBasisStatus.kUpper
 _TOLERANCE = 1e-10
 _SHARPNESS = 2.0**10  # costs are multiplied by it: prices are told apart that differ by 1e-13
@@ -107,6 +108,10 @@ def solve(programme: Programme, start: Start | None = None) -> Vertex | None:
     if start is not None:
         solver.setBasis(_basis(programme, start))
     solver.run()
+    if solver.getModelStatus() not in _ANSWERS:  # it lost its precision on the way: it finds another one
+        solver.setOptionValue("presolve", "on")
+        solver.run()
+        solver.setOptionValue("presolve", _OPTIONS["presolve"])
     if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
         _thread.solver = None
         return None
