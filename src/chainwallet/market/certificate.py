@@ -25,6 +25,7 @@ Prices = Mapping[str, Fraction]
 
 _ROUNDS_MAX = 32  # times that prices are passed on; more is of use only where quotes cross
 _NOISE = Fraction(1, 10**6)  # what differs by more than this part is not the solver's tolerance
+_ROUNDED_UNITS = 1_000  # more than the roundings of one answer leave of an offer
 _BITS = 128  # precision of prices that are passed on
 
 
@@ -119,14 +120,20 @@ def tightened(
     for leg in legs:
         sold[leg.offer_id] = leg.sold_units
         drawn[leg.maker, leg.sell] += leg.sold_units
-    spent = {owner for owner, units in drawn.items() if units >= inventory_units.get(owner, 0)}
-    tied = _tied([room.offer for room in rooms if 0 < sold.get(room.offer.id, 0) < room.units], spent, anchors)
+    spent = {owner for owner, units in drawn.items() if _is_spent(units, inventory_units.get(owner, 0))}
+    loose = [room.offer for room in rooms if not _is_spent(sold.get(room.offer.id, 0), room.units)]
+    tied = _tied([offer for offer in loose if sold.get(offer.id)], spent, anchors)
     solved = {code: Fraction(price) for code, price in prices.items() if price > 0}
     near = {code for code, price in tied.items() if abs(solved.get(code, price) - price) <= price * _NOISE}
     exact = solved | {code: tied[code] for code in near}
-    loose = [room for room in rooms if (room.offer.maker, room.offer.sell) not in spent]
-    _leave_no_bargain([room.offer for room in loose if sold.get(room.offer.id, 0) < room.units], exact, raises=raises)
+    free = [offer for offer in loose if (offer.maker, offer.sell) not in spent]
+    _leave_no_bargain(free, exact, raises=raises)
     return exact
+
+
+def _is_spent(units: int, most_units: int) -> bool:
+    """Whether it is all gone, but for what rounding left."""
+    return most_units - units <= min(_ROUNDED_UNITS, most_units // 1_000_000)
 
 
 def _tied(offers: Iterable[Offer], spent: Set[tuple[str, str]], anchors: Prices) -> dict[str, Fraction]:
