@@ -41,9 +41,9 @@ class Columns:
     def cap(self) -> Floats:
         return np.array(self.cap_units, dtype=np.float64)
 
-    def scaled_limits(self, scale: Floats) -> Floats:
+    def scaled_limits(self, scale: Floats, spare_units: int = 0) -> Floats:
         """The inventory rows' upper bounds, at `scale` units of the programme per unit of each currency."""
-        limits = np.array(self.group_units, dtype=np.float64)
+        limits = np.maximum(np.array(self.group_units, dtype=np.float64) - spare_units, 0.0)
         return limits * scale[self.group_sell] if self.group_units else limits
 
     @cached_property

@@ -171,19 +171,30 @@ class Flow:
         return along_paths if along_paths.source_units > cheapest.source_units else cheapest
 
     def _to_target(self, target_units: int) -> Solved | None:
+        bound: float | None = None
+        for spare_units in _SPARES_UNITS:  # where the last units are not found, some of each offer is left for them
+            vertex, scale = self._vertex_to(target_units, spare_units)
+            net = {self._target: -target_units}
+            solved = self._exact(vertex, scale, goal=self._source, net=net, free=self._source, spare_units=spare_units)
+            if bound is None and vertex is not None:
+                bound = -vertex.objective / float(scale[self._source])
+            if solved is not None or vertex is None:
+                break
+        return None if solved is None else replace(solved, bound=bound)
+
+    def _vertex_to(self, target_units: int, spare_units: int) -> tuple[Vertex | None, Floats]:
         size = target_units * float(self._worth[self._target])
         for _ in range(_RESCALES_MAX):
             scale = self._scale(size)
-            lower, upper = self._row_bounds(scale)
+            lower, upper = self._row_bounds(scale, spare_units)
             lower[self._target] = target_units * scale[self._target]
             lower[self._source] = -INFINITY
-            vertex = self._solve(scale, lower, upper, goal=self._source, start=self._tree)
+            vertex = self._solve(scale, lower, upper, goal=self._source, start=self._tree, spare_units=spare_units)
             needed = _SIZES_MAX if vertex is None else -vertex.objective / SIZE
             if needed < _SIZES_MAX or not self._is_cut(scale):
                 break
             size *= needed  # the best path is all but free and all but empty: what is useful was cut off
-        net = {self._target: -target_units}
-        return self._exact(vertex, scale, goal=self._source, net=net, free=self._source)
+        return vertex, scale
 
     def _is_cut(self, scale: Floats) -> bool:
         """Whether some offer could sell more than the programme lets it."""
@@ -223,14 +234,14 @@ class Flow:
 
     def _along_paths(self, target_units: int) -> Solved:
         """As much of `target_units` as the best paths deliver, one after another, without a solver."""
-        residual = Residual(self._columns)
+        residual = self._residual()
         residual.surplus_units[self._target] -= target_units
         residual.cover(self._target, self._source, on_credit=True)
         return self._state(residual, {self._target: -target_units}, {})
 
     def _spend_along_paths(self, source_units: int) -> Solved:
         """What `source_units` buy along the best paths, one after another, without a solver."""
-        residual = Residual(self._columns)
+        residual = self._residual()
         residual.surplus_units[self._source] += source_units
         residual.spend(self._source, self._target)
         return self._state(residual, {self._source: source_units}, {})
@@ -251,15 +262,16 @@ class Flow:
         out = (sold_worth * self._price)[self._usable & (columns.buy == self._source)].sum()
         return float(min(into, out))
 
-    def _row_bounds(self, scale: Floats) -> tuple[Floats, Floats]:
+    def _row_bounds(self, scale: Floats, spare_units: int = 0) -> tuple[Floats, Floats]:
         columns = self._columns
         currencies, groups = len(columns.codes), len(columns.group_units)
         lower = np.concatenate([np.zeros(currencies), np.full(groups, -INFINITY)])
-        return lower, np.concatenate([np.full(currencies, INFINITY), columns.scaled_limits(scale)])
+        return lower, np.concatenate([np.full(currencies, INFINITY), columns.scaled_limits(scale, spare_units)])
 
-    def _upper(self, scale: Floats) -> Floats:
+    def _upper(self, scale: Floats, spare_units: int) -> Floats:
         columns = self._columns
-        return np.where(self._usable, np.minimum(columns.cap * scale[columns.sell], UPPER_MAX), 0.0)
+        cap = np.maximum(columns.cap - spare_units, 0.0)
+        return np.where(self._usable, np.minimum(cap * scale[columns.sell], UPPER_MAX), 0.0)
 
     def _basic(self, ladder: Ladder, tree: Tree) -> Start:
         """Start from the best paths: at their prices no offer is a bargain, and small amounts need nothing else."""
@@ -269,27 +281,49 @@ class Flow:
         return Start(columns[kept].tolist(), reached[kept].tolist())
 
     def _solve(
-        self, scale: Floats, lower: Floats, upper: Floats, *, goal: int, start: Start | None = None
+        self,
+        scale: Floats,
+        lower: Floats,
+        upper: Floats,
+        *,
+        goal: int,
+        start: Start | None = None,
+        spare_units: int = 0,
     ) -> Vertex | None:
         """Maximise what the `goal` currency has left over (for the source: minimise what it lacks)."""
         columns = self._columns
         gained = np.where(columns.sell == goal, 1.0, np.where(columns.buy == goal, -self._price, 0.0))
         cost = np.where(self._usable, gained, 0.0)
-        return solve(Programme(cost, self._upper(scale), lower, upper, self._matrix), start)
+        return solve(Programme(cost, self._upper(scale, spare_units), lower, upper, self._matrix), start)
 
     def _exact(
-        self, vertex: Vertex | None, scale: Floats, *, goal: int, net: Mapping[int, int], free: int | None
+        self,
+        vertex: Vertex | None,
+        scale: Floats,
+        *,
+        goal: int,
+        net: Mapping[int, int],
+        free: int | None,
+        spare_units: int = 0,
     ) -> Solved | None:
         """The vertex in integers; None when there is none, or when its last units cannot be found."""
         if vertex is None:
             return None
-        residual = Residual(self._columns)
+        residual = self._residual()
         for node, units in net.items():
             residual.surplus_units[node] += units
-        if not repair(residual, Scaled(vertex, self._upper(scale), scale), root=goal, free=free):
+        scaled = Scaled(vertex, self._upper(scale, spare_units), scale, spare_units)
+        if not repair(residual, scaled, root=goal, free=free):
             return None
         optimum = abs(vertex.objective) / float(scale[goal])
         return replace(self._state(residual, net, self._prices(vertex, scale, goal)), bound=optimum)
+
+    def _residual(self) -> Residual:
+        """An empty state in which only the offers that a route may use can sell anything."""
+        residual = Residual(self._columns)
+        for column in np.flatnonzero(~self._usable).tolist():
+            residual.cap_units[column] = 0
+        return residual
 
     def _state(self, residual: Residual, net: Mapping[int, int], prices: Mapping[str, float]) -> Solved:
         spent_units = net.get(self._source, 0) - residual.surplus_units[self._source]

@@ -23,11 +23,15 @@ _FUNDINGS_MAX = 24  # currencies asked, richest first, to pay for a deficit that
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A vertex of the book's programme with the scale it was solved at: scaled = units * scale[currency]."""
+    """A vertex of the book's programme with the scale it was solved at: scaled = units * scale[currency].
+
+    `spare_units` of each offer and inventory were kept out of the programme, for the rounding.
+    """
 
     vertex: Vertex
     upper: Floats
     scale: Floats
+    spare_units: int = 0
 
 
 def repair(residual: Residual, scaled: Scaled, *, root: int | None = None, free: int | None = None) -> bool:
@@ -38,7 +42,7 @@ def repair(residual: Residual, scaled: Scaled, *, root: int | None = None, free:
     within all caps but short.
     """
     _write_floats(residual, scaled)
-    tight = _tight_groups(residual.columns, scaled.vertex)
+    tight = frozenset() if scaled.spare_units else _tight_groups(residual.columns, scaled.vertex)
     _settle_trees(residual, _Forest(residual.columns, scaled.vertex, tight, root), tight)
     _trim_groups(residual)
     if not _cover_deficits(residual, scaled.scale, free):
@@ -55,7 +59,7 @@ def _write_floats(residual: Residual, scaled: Scaled) -> None:
         q = int(column)
         cap = columns.cap_units[q]
         if values[q] >= upper[q] and upper[q] < UPPER_MAX:
-            residual.put(q, cap)
+            residual.put(q, max(0, cap - scaled.spare_units))
         elif values[q] > 0:
             residual.put(q, min(cap, round(float(values[q] / scaled.scale[columns.sell_of[q]]))))
 

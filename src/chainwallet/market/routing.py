@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from math import inf
 
 from chainwallet.kit.money import InvalidAmount
+from chainwallet.market.certificate import rooms_of, tightened
 from chainwallet.market.columns import columns_of
 from chainwallet.market.errors import MarketNoRoute, no_route, too_little_source, too_little_target, too_small
 from chainwallet.market.flow import Flow, Solved, in_order
@@ -138,6 +142,29 @@ class Router:
         except MarketNoRoute:
             return frozenset()
         return frozenset(self._columns.offers[column].id for column in flow.usable_columns())
+
+    def certified_prices(self, route: Route) -> dict[str, Fraction]:
+        """What one more unit of each currency would cost, in units of the route's source, exact: its certificate.
+
+        By these prices certificate.py and commitment.py bound what any combination of offers could have done.
+        """
+        prices: Mapping[str, float] = route.prices or self._tree_prices(route.source, route.target)
+        rooms = rooms_of(self.book)
+        if self._ladder.is_crossed:
+            usable = self.usable(route.source, route.target)
+            rooms = tuple(room for room in rooms if room.offer.id in usable)
+        return tightened(rooms, self.book.inventory_units, route.legs, prices, {route.source: Fraction(1)})
+
+    def _tree_prices(self, source: str, target: str) -> dict[str, float]:
+        known = self._columns.index
+        if not {source, target} <= known.keys():
+            return {}
+        cost = self._ladder.tree(known[source], known[target]).cost.tolist()
+        return {code: price for code, price in zip(self._columns.codes, cost, strict=True) if price < inf}
+
+    def crossing(self) -> tuple[str, ...]:
+        """The ids of offers that form a loop which gives back what it takes; empty where none does."""
+        return tuple(self._columns.offers[column].id for column in self._ladder.loop())
 
     def _path(self, source: str, target: str) -> _Path | None:
         """The pair's best path, found once; None when there is none."""
