@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,23 +68,22 @@ class Columns:
 
 def columns_of(book: Book, more_codes: Iterable[str] = ()) -> Columns:
     """The columns of a book. Offers that can sell nothing are left out; `more_codes` are given rows as well."""
-    stock = book.inventory_units.get
-    owners = [(offer.maker, offer.sell) for offer in book.offers]
-    room = [min(offer.sell_units_left, stock(owner, 0)) for offer, owner in zip(book.offers, owners, strict=True)]
-    usable = [offer for offer, units in zip(book.offers, room, strict=True) if units > 0]
-    caps = [units for units in room if units > 0]
-    members: dict[tuple[str, str], list[int]] = {}
-    for column, owner in enumerate(owner for owner, units in zip(owners, room, strict=True) if units > 0):
-        members.setdefault(owner, []).append(column)
-    sold, bought = [offer.sell for offer in usable], [offer.buy for offer in usable]
-    codes = {*more_codes, *sold, *bought}
-    names = tuple(sorted(codes))
+    offers, stock = book.offers, book.inventory_units
+    owners = [(offer.maker, offer.sell) for offer in offers]
+    have = [stock.get(owner, 0) for owner in owners]
+    caps = [min(offer.sell_units_left, units) for offer, units in zip(offers, have, strict=True)]
+    if min(caps, default=1) <= 0:
+        kept = [column for column, units in enumerate(caps) if units > 0]
+        offers = tuple([offers[column] for column in kept])
+        owners, caps = [owners[column] for column in kept], [caps[column] for column in kept]
+    sold, bought = [offer.sell for offer in offers], [offer.buy for offer in offers]
+    names = tuple(sorted({*more_codes, *sold, *bought}))
     index = {code: row for row, code in enumerate(names)}
-    group, limits = _binding_groups(members, caps, book)
+    group, limits = _binding_groups(owners, caps, stock)
     return Columns(
         codes=names,
         index=index,
-        offers=tuple(usable),
+        offers=offers,
         cap_units=tuple(caps),
         group_units=limits,
         sell=np.array([index[code] for code in sold], dtype=np.int32),
@@ -93,14 +93,13 @@ def columns_of(book: Book, more_codes: Iterable[str] = ()) -> Columns:
 
 
 def _binding_groups(
-    members: dict[tuple[str, str], list[int]], caps: list[int], book: Book
+    owners: list[tuple[str, str]], caps: list[int], stock: Mapping[tuple[str, str], int]
 ) -> tuple[Ints, tuple[int, ...]]:
     """A row for each inventory that is smaller than what the offers drawing on it promise together."""
-    group = np.full(len(caps), -1, dtype=np.int32)
-    limits: list[int] = []
-    for owner, columns in members.items():
-        limit = book.inventory_units[owner]
-        if len(columns) > 1 and sum([caps[q] for q in columns]) > limit:
-            group[columns] = len(limits)
-            limits.append(limit)
-    return group, tuple(limits)
+    promised: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for owner, units in zip(owners, caps, strict=True):
+        promised[owner] += units
+    binding = [owner for owner, units in promised.items() if units > stock[owner]]
+    row = {owner: number for number, owner in enumerate(binding)}
+    group = np.array([row.get(owner, -1) for owner in owners], dtype=np.int32)
+    return group, tuple([stock[owner] for owner in binding])

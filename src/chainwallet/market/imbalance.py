@@ -11,7 +11,7 @@ import numpy as np
 from chainwallet.market.columns import Columns, Flags, Floats, Ints
 from chainwallet.market.model import OrderFlow
 from chainwallet.market.programme import INFINITY, SIZE, UPPER_MAX, Programme, book_matrix, solve_priced
-from chainwallet.market.repair import Scaled, repair
+from chainwallet.market.repair import Scaled, cover_deficits, repair
 from chainwallet.market.residual import Residual
 
 _CHEAPEST = 4  # offers per currency and side that the solver is shown at first
@@ -60,9 +60,43 @@ class Imbalance:
         if scaled is None or not repair(residual, scaled):
             return None
         unit = self.weights / scaled.scale  # worth of one scaled unit, the same for every currency
-        gained = scaled.vertex.objective * float(unit[0])
-        duals = scaled.vertex.row_dual[: len(self.columns.codes)]
-        return Funded(residual, self.weights * (1.0 - duals), float(net_floats @ self.weights) + gained)
+        bound = float(net_floats @ self.weights) + scaled.vertex.objective * float(unit[0])
+        prices = self.weights * (1.0 - scaled.vertex.row_dual[: len(self.columns.codes)])
+        if bound - self._worth(residual) > self._rounding(residual, prices):
+            residual = self._better(residual, net, scaled)
+        return Funded(residual, prices, bound)
+
+    def _better(self, residual: Residual, net: Mapping[str, int], scaled: Scaled) -> Residual:
+        """Where amounts are so small that rounding took the programme's steps apart: the best paths, if better."""
+        other = Residual(self.columns)
+        for code, units in net.items():
+            other.add(code, units)
+        found = [residual, other] if cover_deficits(other, scaled.scale, None) else [residual]
+        for one in found:
+            self._give_back(one)
+        return max(found, key=self._worth)
+
+    def _give_back(self, residual: Residual) -> None:
+        """Buy less of what is left over wherever it cost more than it is worth."""
+        columns, surplus = self.columns, residual.surplus_units
+        for _ in range(len(surplus)):
+            before = list(surplus)
+            for column, sold in sorted(residual.fills().items()):
+                extra = min(sold, surplus[columns.sell_of[column]])
+                if extra > 0 and self._price[column] > 1.0:
+                    residual.put(column, sold - extra)
+            if surplus == before:
+                return
+
+    def _worth(self, residual: Residual) -> float:
+        return float(np.array([float(units) for units in residual.surplus_units]) @ self.weights)
+
+    def _rounding(self, residual: Residual, prices: Floats) -> float:
+        """What rounding may cost: a unit of either currency of each fill, at these prices, and the solver's slack."""
+        columns, fills = self.columns, residual.fills()
+        steps = sum(float(prices[columns.buy_of[q]] + prices[columns.sell_of[q]]) for q in fills)
+        moved = sum(float(units) * float(prices[columns.sell_of[q]]) for q, units in fills.items())
+        return steps + 1e-10 * moved
 
     def _solve(self, net: Floats) -> Scaled | None:
         columns, groups = self.columns, len(self.columns.group_units)

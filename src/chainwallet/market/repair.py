@@ -45,7 +45,7 @@ def repair(residual: Residual, scaled: Scaled, *, root: int | None = None, free:
     tight = frozenset() if scaled.spare_units else _tight_groups(residual.columns, scaled.vertex)
     _settle_trees(residual, _Forest(residual.columns, scaled.vertex, tight, root), tight)
     _trim_groups(residual)
-    if not _cover_deficits(residual, scaled.scale, free):
+    if not cover_deficits(residual, scaled.scale, free):
         return False
     if root is not None:
         _give_back(residual, root)
@@ -148,7 +148,7 @@ def _trim_groups(residual: Residual) -> None:
             residual.put(column, max(0, residual.sold_units[column] - excess))
 
 
-def _cover_deficits(residual: Residual, scale: Floats, free: int | None) -> bool:
+def cover_deficits(residual: Residual, scale: Floats, free: int | None) -> bool:
     """Buy the last missing units with whatever is left over elsewhere."""
     surplus = residual.surplus_units
     for node in range(len(surplus)):
