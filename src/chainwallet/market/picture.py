@@ -19,7 +19,7 @@ Worths = Mapping[str, Fraction] | Mapping[str, float]
 _Edges = dict[tuple[str, str], float]
 
 _WIDTH, _HEIGHT = 880, 680
-_CENTRE, _RADIUS = (440.0, 338.0), 232.0
+_CENTRE, _RADIUS = (440.0, 344.0), 220.0
 _NODES_MAX, _EDGES_MAX = 28, 140  # the largest are drawn; the rest is counted in the caption
 _NODE_PX, _EDGE_PX = (9.0, 30.0), (0.7, 15.0)
 _STYLE = """
@@ -28,7 +28,7 @@ _STYLE = """
   .node{fill:#ffffff;stroke:#26323d;stroke-width:1.6} .short{stroke:#b3480b;stroke-width:2.6}
   .over{stroke:#11733c;stroke-width:2.6}
   text{font-family:ui-sans-serif,system-ui,'Segoe UI',Helvetica,Arial,sans-serif;fill:#26323d}
-  .code{font-size:13px;font-weight:600;text-anchor:middle;dominant-baseline:central}
+  .code{font-size:13px;font-weight:650} .code,.note{paint-order:stroke;stroke:#fbfbf9;stroke-width:3px}
   .note{font-size:11px;fill:#5b6670} .head{font-size:19px;font-weight:650} .line{font-size:13px;fill:#44505a}
 """
 
@@ -85,7 +85,7 @@ def _volumes(
 def _places(codes: Sequence[str]) -> dict[str, _Point]:
     turn = {code: 2 * pi * number / max(1, len(codes)) - pi / 2 for number, code in enumerate(codes)}
     return {
-        code: _Point(_CENTRE[0] + _RADIUS * 1.18 * cos(angle), _CENTRE[1] + _RADIUS * sin(angle))
+        code: _Point(_CENTRE[0] + _RADIUS * 1.3 * cos(angle), _CENTRE[1] + _RADIUS * sin(angle))
         for code, angle in turn.items()
     }
 
@@ -137,14 +137,15 @@ def _nodes(places: Mapping[str, _Point], moved: Mapping[str, float], net: Mappin
     for code, at in places.items():
         radius, imbalance = _node_px(moved[code], most), net.get(code, 0.0)
         side = "short" if imbalance < -1 else "over" if imbalance > 1 else ""
-        outside = 1.0 if radius >= 19 else (radius + 14) / radius
-        away = _towards(at, _Point(*_CENTRE), -(radius * outside if outside > 1 else 0.0))
-        below = away.y + (radius + 13 if outside == 1.0 else 14)
+        away = _towards(at, _Point(*_CENTRE), -(radius + 7.0))
+        lean = (away.x - _CENTRE[0]) / _RADIUS
+        anchor = "start" if lean > 0.25 else "end" if lean < -0.25 else "middle"
+        middle = away.y - 3 + 10 * (away.y - _CENTRE[1]) / _RADIUS
         shapes.append(
             f"<g><title>{escape(code)}: {_short(moved[code])} {escape(unit)} moved, {_short(imbalance, sign=True)} "
             f'left for makers</title><circle class="node {side}" cx="{at.x:.1f}" cy="{at.y:.1f}" r="{radius:.1f}"/>'
-            f'<text class="code" x="{away.x:.1f}" y="{away.y:.1f}">{escape(code)}</text>'
-            f'<text class="note" text-anchor="middle" x="{away.x:.1f}" y="{below:.1f}">'
+            f'<text class="code" text-anchor="{anchor}" x="{away.x:.1f}" y="{middle:.1f}">{escape(code)}</text>'
+            f'<text class="note" text-anchor="{anchor}" x="{away.x:.1f}" y="{middle + 13:.1f}">'
             f"{_short(imbalance, sign=True)}</text></g>"
         )
     return shapes
