@@ -98,15 +98,31 @@ def solve(programme: Programme, start: Start | None = None) -> Vertex | None:
     Deterministic: same arrays, same vertex. One solver per thread is kept and used again.
     """
     solver = _solver()
-    columns, rows = len(programme.cost), len(programme.row_lower)
-    matrix = programme.matrix
+    _load(solver, programme)
+    if start is not None:
+        solver.setBasis(_basis(programme, start))
+    return _run(solver)
+
+
+def _load(solver: Any, programme: Programme) -> None:
+    columns, rows, matrix = len(programme.cost), len(programme.row_lower), programme.matrix
     solver.passModel(
         columns, rows, len(matrix.value), _COLUMNWISE, _MAXIMISE, 0.0, programme.cost * _SHARPNESS, np.zeros(columns),
         programme.upper, programme.row_lower, programme.row_upper, matrix.start, matrix.index, matrix.value,
         np.zeros(columns, dtype=np.int32),
     )  # fmt: skip
-    if start is not None:
-        solver.setBasis(_basis(programme, start))
+
+
+def _add(solver: Any, programme: Programme) -> None:
+    """More columns for the rows that are loaded; the basis stays."""
+    columns, matrix = len(programme.cost), programme.matrix
+    solver.addCols(
+        columns, programme.cost * _SHARPNESS, np.zeros(columns), programme.upper, len(matrix.value),
+        matrix.start[:-1], matrix.index, matrix.value,
+    )  # fmt: skip
+
+
+def _run(solver: Any) -> Vertex | None:
     solver.run()
     if solver.getModelStatus() not in _ANSWERS:  # it lost its precision on the way: it finds another one
         solver.setOptionValue("presolve", "on")
@@ -117,7 +133,7 @@ def solve(programme: Programme, start: Start | None = None) -> Vertex | None:
         return None
     solution = solver.getSolution()
     _, basic = solver.getBasicVariables()
-    members = [int(member) for member in basic]
+    members = basic.tolist()
     return Vertex(
         values=np.array(solution.col_value),
         row_dual=np.array(solution.row_dual) / _SHARPNESS,
@@ -133,23 +149,21 @@ def solve_priced(programme: Programme, first: Flags) -> Vertex | None:
     The optimum is that of all columns: the duals of each round price every column that is left out, and the last
     round leaves out none that is worth more than nothing (to the solver's own tolerance).
     """
-    used, start = first.copy(), None
-    matrix, rows = programme.matrix, range(len(programme.row_lower))
-    while int(used.sum()) < _WORTH_PRICING * len(used):
-        chosen = np.flatnonzero(used)
-        vertex = solve(_only(programme, chosen), start)
-        if vertex is None:
-            break  # what was left out may be what is missing
+    used, matrix = first.copy(), programme.matrix
+    if int(used.sum()) >= _WORTH_PRICING * len(used):
+        return solve(programme)
+    chosen = np.flatnonzero(used)
+    solver = _solver()
+    _load(solver, _only(programme, chosen))
+    while (vertex := _run(solver)) is not None:
         gain = programme.cost - np.add.reduceat(matrix.value * vertex.row_dual[matrix.index], matrix.start[:-1])
-        paying = (gain > _TOLERANCE / _SHARPNESS) & ~used
-        if not paying.any():
+        paying = np.flatnonzero((gain > _TOLERANCE / _SHARPNESS) & ~used)
+        if not len(paying):
             return _widened(vertex, chosen, len(used))
-        basic = chosen[list(vertex.basic_columns)]
-        used |= paying
-        start = Start(
-            np.searchsorted(np.flatnonzero(used), basic).tolist(), [row for row in rows if row not in vertex.basic_rows]
-        )
-    return solve(programme)
+        used[paying] = True
+        chosen = np.concatenate([chosen, paying])
+        _add(solver, _only(programme, paying))
+    return solve(programme)  # what was left out may be what is missing
 
 
 def choose(programme: Programme, binary: Flags) -> tuple[Floats, float] | None:
@@ -192,7 +206,7 @@ def _widened(vertex: Vertex, chosen: NDArray[np.intp], count: int) -> Vertex:
     """The vertex among all columns: those that were left out are zero."""
     values = np.zeros(count)
     values[chosen] = vertex.values
-    return replace(vertex, values=values, basic_columns=tuple(int(chosen[column]) for column in vertex.basic_columns))
+    return replace(vertex, values=values, basic_columns=tuple(sorted(chosen[list(vertex.basic_columns)].tolist())))
 
 
 def _basis(programme: Programme, start: Start) -> Any:
