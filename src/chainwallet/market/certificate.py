@@ -106,7 +106,7 @@ def surplus_prices(book: Book, clearing: Clearing, weights: Prices) -> dict[str,
 
 def tightened(
     rooms: Sequence[Room], inventory_units: Mapping[tuple[str, str], int], legs: Sequence[Leg],
-    prices: Mapping[str, float] | Prices, anchors: Prices, *, raises: bool = False,
+    prices: Mapping[str, float] | Prices, anchors: Prices, *, raises: bool = False, turning: Sequence[Room] = (),
 ) -> dict[str, Fraction]:  # fmt: skip
     """Prices of a solver, made exact: the offers that are filled in part tie them together.
 
@@ -127,8 +127,10 @@ def tightened(
     near = {code for code, price in tied.items() if abs(solved.get(code, price) - price) <= price * _NOISE}
     exact = solved | {code: tied[code] for code in near}
     free = [offer for offer in loose if (offer.maker, offer.sell) not in spent]
-    passed = {code for leg in legs for code in (leg.sell, leg.buy)}
-    _leave_no_bargain(free, exact, passed, raises=raises)
+    _leave_no_bargain(free, exact, None, raises=raises)
+    if turning:
+        passed = {code for leg in legs for code in (leg.sell, leg.buy)}
+        _leave_no_bargain([*(room.offer for room in turning), *free], exact, passed, raises=raises)
     return exact
 
 
@@ -160,15 +162,17 @@ def _tied(offers: Iterable[Offer], spent: Set[tuple[str, str]], anchors: Prices)
     return {node: price for node, price in exact.items() if isinstance(node, str)}
 
 
-def _leave_no_bargain(offers: Sequence[Offer], prices: dict[str, Fraction], passed: Set[str], *, raises: bool) -> None:
-    """Move prices until no offer is worth more than it costs; those of currencies that no leg passes, freely."""
+def _leave_no_bargain(
+    offers: Sequence[Offer], prices: dict[str, Fraction], passed: Set[str] | None, *, raises: bool
+) -> None:
+    """Move prices until no offer is worth more than it costs: by noise only, or freely where no leg passes."""
     known = [one for one in offers if one.sell in prices and one.buy in prices]
     for _ in range(_ROUNDS_MAX):
         is_moved = False
         for one in known:
             sell, buy = prices[one.sell], prices[one.buy]
             gain = sell * one.sell_units_max - buy * one.buy_units
-            is_free = not raises and one.sell not in passed
+            is_free = passed is not None and one.sell not in passed
             if gain > 0 and (is_free or gain <= sell * one.sell_units_max * _NOISE):
                 is_moved = True
                 if raises:

@@ -44,7 +44,8 @@ class Columns:
 
     def scaled_limits(self, scale: Floats, spare_units: int = 0) -> Floats:
         """The inventory rows' upper bounds, at `scale` units of the programme per unit of each currency."""
-        limits = np.maximum(np.array(self.group_units, dtype=np.float64) - spare_units, 0.0)
+        limits = np.array(self.group_units, dtype=np.float64)
+        limits -= np.minimum(spare_units, limits // 1_000)
         return limits * scale[self.group_sell] if self.group_units else limits
 
     @cached_property

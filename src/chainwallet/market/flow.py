@@ -270,7 +270,7 @@ class Flow:
 
     def _upper(self, scale: Floats, spare_units: int) -> Floats:
         columns = self._columns
-        cap = np.maximum(columns.cap - spare_units, 0.0)
+        cap = columns.cap - np.minimum(spare_units, columns.cap // 1_000)
         return np.where(self._usable, np.minimum(cap * scale[columns.sell], UPPER_MAX), 0.0)
 
     def _basic(self, ladder: Ladder, tree: Tree) -> Start:

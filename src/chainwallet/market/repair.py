@@ -59,7 +59,7 @@ def _write_floats(residual: Residual, scaled: Scaled) -> None:
         q = int(column)
         cap = columns.cap_units[q]
         if values[q] >= upper[q] and upper[q] < UPPER_MAX:
-            residual.put(q, max(0, cap - scaled.spare_units))
+            residual.put(q, cap - min(scaled.spare_units, cap // 1_000))
         elif values[q] > 0:
             residual.put(q, min(cap, round(float(values[q] / scaled.scale[columns.sell_of[q]]))))
 

@@ -149,11 +149,17 @@ class Router:
         By these prices certificate.py and commitment.py bound what any combination of offers could have done.
         """
         prices: Mapping[str, float] = route.prices or self._tree_prices(route.source, route.target)
-        rooms = rooms_of(self.book)
-        if self._ladder.is_crossed:
-            usable = self.usable(route.source, route.target)
-            rooms = tuple(room for room in rooms if room.offer.id in usable)
-        return tightened(rooms, self.book.inventory_units, route.legs, prices, {route.source: Fraction(1)})
+        usable = self.usable(route.source, route.target)
+        rooms = [room for room in rooms_of(self.book) if room.offer.id in usable]
+        turning = [room for room in rooms_of(self.book) if room.offer.id not in usable]
+        return tightened(
+            rooms,
+            self.book.inventory_units,
+            route.legs,
+            prices,
+            {route.source: Fraction(1)},
+            turning=() if self._ladder.is_crossed else turning,
+        )
 
     def _tree_prices(self, source: str, target: str) -> dict[str, float]:
         known = self._columns.index
