@@ -14,6 +14,7 @@ from chainwallet.market.programme import INFINITY, SIZE, UPPER_MAX, Programme, b
 from chainwallet.market.repair import Scaled, cover_deficits, repair
 from chainwallet.market.residual import Residual
 
+_SMALL = 32  # currencies among which every way to pay for a deficit is tried
 _CHEAPEST = 4  # offers per currency and side that the solver is shown at first
 
 
@@ -71,10 +72,35 @@ class Imbalance:
         other = Residual(self.columns)
         for code, units in net.items():
             other.add(code, units)
-        found = [residual, other] if cover_deficits(other, scaled.scale, None) else [residual]
+        found = [residual]
+        is_small = len(self.columns.codes) <= _SMALL
+        if (is_small and self._cover_cheaply(other)) or cover_deficits(other, scaled.scale, None):
+            found.append(other)
         for one in found:
             self._give_back(one)
         return max(found, key=self._worth)
+
+    def _cover_cheaply(self, residual: Residual) -> bool:
+        """Buy what each currency lacks with whichever other one loses the least by it."""
+        surplus = residual.surplus_units
+        for node in [row for row, units in enumerate(surplus) if units < 0]:
+            while surplus[node] < 0:
+                tried = {funding: self._tried(residual, node, funding) for funding in range(len(surplus))}
+                best = max(tried, key=lambda funding: (tried[funding], -funding))
+                if tried[best] == -np.inf:
+                    return False
+                residual.begin()
+                residual.cover(node, best)
+        return True
+
+    def _tried(self, residual: Residual, node: int, funding: int) -> float:
+        """What the surplus would be worth if `funding` paid for what `node` lacks; nothing changes."""
+        if residual.surplus_units[funding] <= 0:
+            return -np.inf
+        residual.begin()
+        worth = self._worth(residual) if residual.cover(node, funding) else -np.inf
+        residual.rollback()
+        return worth
 
     def _give_back(self, residual: Residual) -> None:
         """Buy less of what is left over wherever it cost more than it is worth."""
