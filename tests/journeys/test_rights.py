@@ -128,6 +128,7 @@ def test_bank__lists__only_its_own(world: World, banks: tuple[Bank, Bank]) -> No
         assert [one["id"] for one in webhooks] == [mine.webhook["id"]]
         world.refused("GET", "/v1/batches", 403, "AUTH_SCOPE_MISSING", auth=mine.secret)
         world.refused("GET", "/v1/batches/1", 403, "AUTH_SCOPE_MISSING", auth=mine.secret)
+        world.refused("GET", "/v1/batches/1/picture.svg", 403, "AUTH_SCOPE_MISSING", auth=mine.secret)
         world.refused("GET", "/v1/api-keys", 403, "AUTH_SCOPE_MISSING", auth=mine.secret)
 
 
