@@ -38,6 +38,16 @@ class Settings(BaseSettings):
         default=None,
         description="Private key (hex) that deploys and settles on an external chain; managed chains make their own.",
     )
+    rates_url: str | None = Field(
+        default=None,
+        description="Where the ECB's daily rates are fetched; without it those that ship are used, whatever their age.",
+    )
+    rates_age_max_days: int = Field(
+        default=5, ge=1, le=30, description="Age of fetched rates, in days, at which quoting stops."
+    )
+    retention_days: int = Field(
+        default=30, ge=1, le=3_650, description="How long idempotency keys and unused quotes are remembered, in days."
+    )
     fee_bps: int = Field(
         default=10, ge=0, le=1_000, description="Service fee on each payment, in basis points of the source amount."
     )

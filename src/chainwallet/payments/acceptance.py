@@ -30,7 +30,7 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_uetr
 from chainwallet.kit.money import Money, currency
 from chainwallet.ledger import AccountKey, LockedAccount, lock_accounts_by_key, lock_by_key_query, release_holds
-from chainwallet.market.rates import MidMarket
+from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.market.routing import Router
 from chainwallet.payments.candidates import (
     Accepted,
@@ -71,10 +71,12 @@ from chainwallet.settlement.orders import place_orders
 class Acceptance:
     """Accepts groups of transfers: see the module."""
 
-    def __init__(self, *, vault: Vault, domain: Domain, mids: MidMarket, rules: RuleSet, settle_margin_s: int) -> None:
+    def __init__(
+        self, *, vault: Vault, domain: Domain, rates: RateSource, rules: RuleSet, settle_margin_s: int
+    ) -> None:
         self._vault = vault
         self._domain = domain
-        self._mids = mids
+        self._rates = rates
         self._rules = rules
         self._settle_margin_s = settle_margin_s
         self._recent = RecentPayments()
@@ -183,7 +185,7 @@ class Acceptance:
             payer=c.payer,
             payee=c.payee,
             source=source,
-            value_eur_units=self._mids.value_units(source.units, source.code, "EUR"),
+            value_eur_units=MidMarket(self._rates.fixing()).value_units(source.units, source.code, "EUR"),
             recent_count=recent_count,
             recent_value_eur_units=recent_value_eur_units,
             target_currency=c.quote.target_currency,

@@ -19,8 +19,9 @@ from chainwallet.kit.database import Database, Query, insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import InvalidAmount, Money, mul_div_up, quantise_down, quantise_up
+from chainwallet.market.errors import MarketRateStale
 from chainwallet.market.model import Book, Leg
-from chainwallet.market.rates import MidMarket
+from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.market.routing import Router
 from chainwallet.settlement.makers import live_book
 
@@ -114,10 +115,22 @@ class PriceRequest:
 
 
 class Pricer:
-    """Prices payments over the latest snapshot of the market; `refresh` takes a new one."""
+    """Prices payments over the latest snapshot of the market; `refresh` takes a new one.
 
-    def __init__(self, database: Database, mids: MidMarket, *, fee_bps: int, ttl_s: int) -> None:
-        self.mids = mids
+    Mid is that of the newest fixing of `rates`; once it is more than `rates_age_max_days` old, nothing is priced.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rates: RateSource,
+        *,
+        fee_bps: int,
+        ttl_s: int,
+        rates_age_max_days: int | None = None,
+    ) -> None:
+        self._rates = rates
+        self._rates_age_max = None if rates_age_max_days is None else timedelta(days=rates_age_max_days)
         self._database = database
         self._fee_bps = fee_bps
         self.ttl_s = ttl_s
@@ -137,8 +150,13 @@ class Pricer:
     def price(self, request: PriceRequest, *, owner_id: str | None = None, router: Router | None = None) -> Quote:
         """A firm quote, not yet stored.
 
-        MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET.
+        MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET, MARKET_RATE_STALE.
         """
+        now, fixing = utc_now(), self._rates.fixing()
+        if self._rates_age_max is not None and now.date() - fixing.date > self._rates_age_max:
+            raise MarketRateStale(
+                f"The reference rates are of {fixing.date}; nothing is quoted until newer ones arrive."
+            )
         router = router or self._router
         if request.fixed_source is not None:
             source_units, target_units, fee_units, legs = self._from_source(router, request, request.fixed_source.units)
@@ -148,8 +166,7 @@ class Pricer:
             raise InvalidAmount("Fix either source_amount or target_amount.")
         if request.limit is not None:
             _check_limit(request, source_units, target_units)
-        now = utc_now()
-        mid = self.mids.mid(request.source, request.target)
+        mid = MidMarket(fixing).mid(request.source, request.target)
         return Quote(
             id=new_id("quo"),
             owner_id=owner_id,
@@ -247,3 +264,14 @@ def _quote(row: Any) -> Quote:
     found = dict(zip(_COLUMNS, row, strict=False))
     exact = {name: int(found[name]) for name in ("source_units", "target_units", "fee_units")}
     return Quote(**(found | exact))
+
+
+def purge_quotes(session: Session, *, before: datetime, limit: int = 10_000) -> int:
+    """Forget at most `limit` quotes that expired before then and made no transfer; how many were forgotten."""
+    found = session.connection().exec_driver_sql(
+        """DELETE FROM quote WHERE id IN (
+             SELECT q.id FROM quote q LEFT JOIN transfer t ON t.quote_id = q.id
+             WHERE q.expires_at < %(before)s AND t.id IS NULL ORDER BY q.id LIMIT %(limit)s)""",
+        {"before": before, "limit": limit},
+    )
+    return found.rowcount
