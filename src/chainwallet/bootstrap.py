@@ -175,6 +175,7 @@ def _wire(
         rates,
         fee_bps=settings.fee_bps,
         ttl_s=settings.quote_ttl_s,
+        cost_bps_max=settings.cost_bps_max,
         rates_age_max_days=settings.rates_age_max_days if settings.rates_url is not None else None,
     )
     pricer.refresh()

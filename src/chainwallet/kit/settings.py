@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     fee_bps: int = Field(
         default=10, ge=0, le=1_000, description="Service fee on each payment, in basis points of the source amount."
     )
+    cost_bps_max: int = Field(
+        default=1_000,
+        ge=1,
+        le=10_000,
+        description="Most that a payment may lose against mid, fee and spread together, in basis points, to be quoted.",
+    )
     quote_ttl_s: int = Field(default=60, ge=1, le=3_600, description="How long a customer's quote is firm, in seconds.")
     settle_margin_s: int = Field(
         default=600,

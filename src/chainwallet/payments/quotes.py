@@ -55,6 +55,12 @@ class QuoteAmbiguous(ChainwalletError):
     status = 422
 
 
+class QuoteTooCostly(ChainwalletError):
+    code = "QUOTE_TOO_COSTLY"
+    status = 409
+    retryable = True
+
+
 class QuoteLimitNotMet(ChainwalletError):
     code = "QUOTE_LIMIT_NOT_MET"
     status = 409
@@ -127,12 +133,14 @@ class Pricer:
         *,
         fee_bps: int,
         ttl_s: int,
+        cost_bps_max: int = BPS,
         rates_age_max_days: int | None = None,
     ) -> None:
         self._rates = rates
         self._rates_age_max = None if rates_age_max_days is None else timedelta(days=rates_age_max_days)
         self._database = database
         self._fee_bps = fee_bps
+        self._cost_bps_max = cost_bps_max
         self.ttl_s = ttl_s
         self._lock = threading.Lock()
         self._version = 0
@@ -150,7 +158,8 @@ class Pricer:
     def price(self, request: PriceRequest, *, owner_id: str | None = None, router: Router | None = None) -> Quote:
         """A firm quote, not yet stored.
 
-        MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET, MARKET_RATE_STALE.
+        MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET, QUOTE_TOO_COSTLY,
+        MARKET_RATE_STALE.
         """
         now, fixing = utc_now(), self._rates.fixing()
         if self._rates_age_max is not None and now.date() - fixing.date > self._rates_age_max:
@@ -167,6 +176,12 @@ class Pricer:
         if request.limit is not None:
             _check_limit(request, source_units, target_units)
         mid = MidMarket(fixing).mid(request.source, request.target)
+        cost_bps = _cost_bps(source_units, target_units, mid)
+        if cost_bps > self._cost_bps_max:
+            raise QuoteTooCostly(
+                f"The payment would lose {cost_bps} basis points against mid; at most {self._cost_bps_max} are allowed. "
+                "Send less, or try again when there is more on offer."
+            )
         return Quote(
             id=new_id("quo"),
             owner_id=owner_id,
@@ -177,7 +192,7 @@ class Pricer:
             fee_units=fee_units,
             rate=_decimal(target_units, source_units - fee_units),
             mid_rate=_decimal(mid.numerator, mid.denominator),
-            cost_bps=_cost_bps(source_units, target_units, mid),
+            cost_bps=cost_bps,
             legs=[leg_row(leg) for leg in legs],
             expires_at=now + timedelta(seconds=self.ttl_s),
             created_at=now,

@@ -19,7 +19,7 @@ from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import InvalidAmount, Money, UnknownCurrency, currency
 from chainwallet.market.errors import MarketAmountTooSmall, MarketInsufficientLiquidity, MarketNoRoute, MarketRateStale
-from chainwallet.payments.quotes import PriceRequest, Quote
+from chainwallet.payments.quotes import PriceRequest, Quote, QuoteTooCostly
 
 router = new_router(tag="quotes")
 
@@ -101,6 +101,7 @@ class QuoteOut(BaseModel):
         MarketInsufficientLiquidity,
         MarketAmountTooSmall,
         MarketRateStale,
+        QuoteTooCostly,
     ),
 )
 async def create_quote(

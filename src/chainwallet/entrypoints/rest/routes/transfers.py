@@ -34,6 +34,7 @@ from chainwallet.payments.quotes import (
     QuoteExpired,
     QuoteLimitNotMet,
     QuoteLiquidityGone,
+    QuoteTooCostly,
     QuoteUnknown,
     QuoteUsed,
 )
@@ -162,6 +163,7 @@ class TransferPage(BaseModel):
     responses=problem_responses(
         QuoteAmbiguous,
         QuoteLimitNotMet,
+        QuoteTooCostly,
         MarketNoRoute,
         MarketInsufficientLiquidity,
         MarketAmountTooSmall,
