@@ -179,7 +179,7 @@ class Pricer:
         cost_bps = _cost_bps(source_units, target_units, mid)
         if cost_bps > self._cost_bps_max:
             raise QuoteTooCostly(
-                f"The payment would lose {cost_bps} basis points against mid; at most {self._cost_bps_max} are allowed. "
+                f"The payment would lose {cost_bps} basis points against mid, over the {self._cost_bps_max} allowed. "
                 "Send less, or try again when there is more on offer."
             )
         return Quote(
