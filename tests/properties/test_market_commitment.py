@@ -56,11 +56,19 @@ def test_record__of_any_route__proves_best_execution() -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
 def test_record__of_routes_through_adversarial_markets__proves_best_execution() -> None:
+    proven = unclaimed = 0
     for seed in range(2_000):
         shape = adversarial(seed)
         record = _executed(make_world(seed, shape), largest=shape.size_exponents[1])
-        if record is not None and record.route.source_units > 100:
-            assert verify_execution(record).is_best, f"seed {seed}: {verify_execution(record)}"
+        if record is None or record.route.source_units <= 100:
+            continue
+        is_best = verify_execution(record).is_best
+        if record.route.prices is not None and record.route.bound is None:
+            unclaimed += 1  # along the best paths one after another, near all that there is: the optimum is not claimed
+        else:
+            assert is_best, f"seed {seed}: {verify_execution(record)}"
+            proven += 1
+    assert unclaimed < proven / 50
 
 
 def test_record__of_a_dearer_route__is_refuted() -> None:

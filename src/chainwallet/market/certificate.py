@@ -44,6 +44,19 @@ def rooms_of(book: Book) -> tuple[Room, ...]:
     return tuple(room for room in found if room.units > 0)
 
 
+def within_reach(rooms: Sequence[Room], source: str) -> list[Room]:
+    """The offers that money from the source can get to: no other one can be filled on a route from there."""
+    sellers: defaultdict[str, set[str]] = defaultdict(set)
+    for room in rooms:
+        sellers[room.offer.buy].add(room.offer.sell)
+    reached, waiting = {source}, [source]
+    while waiting:
+        new = sellers[waiting.pop()] - reached
+        reached |= new
+        waiting.extend(new)
+    return [room for room in rooms if room.offer.buy in reached]
+
+
 def most_gained(rooms: Iterable[Room], inventory_units: Mapping[tuple[str, str], int], prices: Prices) -> Fraction:
     """K(y): the most that fills could gain at these prices. A currency without a price is worth nothing."""
     gains: defaultdict[tuple[str, str], list[tuple[Fraction, int]]] = defaultdict(list)

@@ -24,7 +24,7 @@ from fractions import Fraction
 
 from chainwallet.keys.keccak import keccak
 from chainwallet.kit.errors import ChainwalletError
-from chainwallet.market.certificate import Room, rooms_of, source_units_min, target_units_max
+from chainwallet.market.certificate import Room, rooms_of, source_units_min, target_units_max, within_reach
 from chainwallet.market.model import Book, Offer, Route
 from chainwallet.market.routing import Router
 from chainwallet.market.verification import verify_route
@@ -156,7 +156,7 @@ def verify_execution(record: ExecutionRecord) -> Verdict:
         findings.append("the quotes named do not form a loop")
     elif record.loop:
         rooms = _outwards(rooms, route)
-    return _judge(record, rooms, findings)
+    return _judge(record, within_reach(rooms, route.source), findings)
 
 
 def _judge(record: ExecutionRecord, rooms: Sequence[Room], findings: list[str]) -> Verdict:
