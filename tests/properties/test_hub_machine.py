@@ -54,8 +54,8 @@ class HubSteps(RuleBasedStateMachine):
     @initialize(draw=RANDOMS)
     def begin(self, draw: random.Random) -> None:
         """The hub as founded, with some money in it."""
-        self.carrier.chain.tester.revert_to_snapshot(self.founded)
-        type(self).founded = self.carrier.chain.tester.take_snapshot()
+        self.carrier.tester.revert_to_snapshot(self.founded)
+        type(self).founded = self.carrier.tester.take_snapshot()
         self.machine.begin()
         for _ in range(3):
             self.machine.deposit(draw)
@@ -89,7 +89,7 @@ def test_hub__rules_chosen_by_hypothesis__agrees_with_its_model() -> None:
     carrier = PyEvmCarrier()
     # P-256 in Solidity takes py-evm a second each; revm, below, has passkeys among the actors.
     HubSteps.machine, HubSteps.carrier = Machine(carrier, has_passkeys=False), carrier
-    HubSteps.founded = carrier.chain.tester.take_snapshot()
+    HubSteps.founded = carrier.tester.take_snapshot()
     run_state_machine_as_test(HubSteps, settings=settings(max_examples=8, stateful_step_count=15))
 
 

@@ -1,10 +1,4 @@
-"""positionOf, positionsOf, hashOrder, hashQuote, DOMAIN_SEPARATOR, the storage layout and the delta table
-
-hashOrder / hashQuote / DOMAIN_SEPARATOR       should equal what eth_account makes of the design's struct types
-positionsOf                                    should answer pairwise, and refuse lists of different lengths
-storage                                        should keep a position in one slot: balance below, nonce above
-DeltaTable                                     should sum per currency like a dictionary, whatever collides
-"""
+"""positionOf, positionsOf, hashOrder, hashQuote, DOMAIN_SEPARATOR, the storage layout and the delta table."""
 
 from __future__ import annotations
 
@@ -85,6 +79,22 @@ def test_positions_of__pairs__are_answered_pairwise(world: World) -> None:
 def test_positions_of__lists_of_different_lengths__refused(world: World) -> None:
     call = world.hub.functions.positionsOf([account("a").address], [])
     assert world.refused(call, "stranger") == Refusal("LengthMismatch", (1, 0))
+
+
+def test_views__nothing_there__are_zero(world: World) -> None:
+    hub, nobody = world.hub.functions, account("nobody").address
+    assert hub.positionOf(nobody, EUR).call() == [0, 0]
+    assert (hub.tokenOf(999).call(), hub.totalOf(999).call()) == ("0x" + "00" * 20, 0)
+    assert hub.exitOf(nobody, EUR).call() == [0, 0, "0x" + "00" * 20]
+    assert hub.quoteSold(b"\x01" * 32).call() == 0
+    assert not hub.isSettled(7).call()
+    assert not hub.isFrozen(nobody).call()
+
+
+def test_domain__is_described_for_wallets(world: World) -> None:
+    described = world.hub.functions.eip712Domain().call()
+    assert described[1:5] == ["chainwallet", "1", world.chain.id, world.hub.address]
+    assert (described[0], described[5], described[6]) == (b"\x0f", bytes(32), [])
 
 
 def test_storage__position__is_one_slot_of_balance_and_nonce(world: World) -> None:
