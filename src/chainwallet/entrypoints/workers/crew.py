@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from chainwallet.bootstrap import Services
+from chainwallet.entrypoints.workers.anchor import Anchorer
 from chainwallet.entrypoints.workers.deliver import deliver_step
 from chainwallet.entrypoints.workers.index import index_step
 from chainwallet.entrypoints.workers.ingest import ingest_step, market_step
@@ -101,5 +102,6 @@ class Crew:
             ("reconcile", Reconciler(services).step, 0.5),
             ("deliver", lambda: deliver_step(services), 1.0),
             ("ingest", lambda: ingest_step(services), 0.5),
+            ("anchor", Anchorer(services).step, 1.0),
         ]
         return [Worker(name, step, idle_s=idle_s) for name, step, idle_s in steps]
