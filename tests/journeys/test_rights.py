@@ -78,6 +78,7 @@ def test_bank__asks_for_what_is_anothers__is_told_it_does_not_exist(world: World
     before = world.books()
     for method, path, foreign, code in (
         ("GET", "/v1/customers/{id}", customer, "CUSTOMER_UNKNOWN"),
+        ("GET", "/v1/customers/{id}/proof", customer, "CUSTOMER_UNKNOWN"),
         ("GET", "/v1/customers/{id}/balances", customer, "CUSTOMER_UNKNOWN"),
         ("GET", "/v1/transfers?payer_id={id}", customer, "CUSTOMER_UNKNOWN"),
         ("GET", "/v1/deposits?customer_id={id}", customer, "CUSTOMER_UNKNOWN"),

@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     gas_price_max_gwei: int = Field(
         default=500, ge=1, description="Highest fee per gas that a settlement transaction may offer, in gwei."
     )
+    reserves_every_s: int = Field(
+        default=0,
+        ge=0,
+        description="How often what is owed is stated and anchored on chain, in seconds; 0: only when told to.",
+    )
     webhooks_to_loopback: bool = Field(
         default=False, description="Let webhooks be sent to this machine itself: for development only."
     )

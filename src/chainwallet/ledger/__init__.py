@@ -47,11 +47,12 @@ from chainwallet.ledger.holds import (
     swap_holds,
 )
 from chainwallet.ledger.journal import EntryDraft, capture_and_post
-from chainwallet.ledger.models import Account, AccountKind, Hold, HoldStatus, JournalEntry, Posting
+from chainwallet.ledger.models import MAY_GO_NEGATIVE, Account, AccountKind, Hold, HoldStatus, JournalEntry, Posting
 from chainwallet.ledger.seals import BooksRoot, books_root, books_root_at
 from chainwallet.ledger.verify import Violation, verify
 
 __all__ = [
+    "MAY_GO_NEGATIVE",
     "Account",
     "AccountKey",
     "AccountKind",

@@ -27,6 +27,7 @@ class TxKind(StrEnum):
     MINT = "mint"
     DEPOSIT = "deposit"
     SETTLE = "settle"
+    ANCHOR = "anchor"
     FILLER = "filler"  # does nothing: keeps a nonce's place after what it was for has gone on without it
 
 

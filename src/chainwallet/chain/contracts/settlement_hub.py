@@ -192,6 +192,11 @@ class SettlementHub:
         units, available_at, recipient = decode(("uint128", "uint64", "address"), answer)
         return PendingExit(units, available_at, parse_address(recipient)) if units else None
 
+    def exiting(self, account: str, currency_ids: Sequence[int], *, block: int | None = None) -> list[int]:
+        """The units that the account has set aside to leave with in each currency, in one round trip."""
+        data = [_EXIT_OF + bytes(12) + address_bytes(account) + _word(currency_id) for currency_id in currency_ids]
+        return [_number(a) for a in self.node.call_many([(self.address, one) for one in data], block=block)]
+
     def exit_delay(self) -> int:
         """Seconds between a request to leave and its payout; it never changes."""
         return _number(self._call(_EXIT_DELAY, None))
@@ -209,6 +214,12 @@ class SettlementHub:
         """The token of a currency; None while it is not listed."""
         address = _address(self._call(encode_token_of(currency_id), block))
         return None if address == ZERO_ADDRESS else address
+
+    def tokens(self, currency_ids: Sequence[int], *, block: int | None = None) -> list[str | None]:
+        """As `token`, of several currencies in one round trip."""
+        calls = [(self.address, encode_token_of(currency_id)) for currency_id in currency_ids]
+        found = [_address(answer) for answer in self.node.call_many(calls, block=block)]
+        return [None if address == ZERO_ADDRESS else address for address in found]
 
     def quote_sold(self, quote_hash: bytes, *, block: int | None = None) -> int:
         """How many units of the quote with this digest have been sold."""
