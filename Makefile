@@ -79,6 +79,7 @@ test-slow: build-folder setup-dev ## the long runs: state machines with 100,000 
 .PHONY: bench
 bench: build-folder setup ## speed beside its ceiling, as JSON and a plot in build/
 	$(PY) scripts/bench.py --json build/bench.json --plot build/bench.png
+	$(PY) scripts/bench_market.py --json build/bench-market.json
 
 .PHONY: gas
 gas: setup ## what a payment costs in gas, beside what others charge
