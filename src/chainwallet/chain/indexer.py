@@ -198,6 +198,14 @@ def unmatched_events(session: Session, *, up_to_block: int, limit: int) -> list[
     return read(_UNMATCHED.format(where="= %(block)s", limit=""), last)
 
 
+def has_event(session: Session, name: str, key: str) -> bool:
+    """Whether an event of this name and key is on the followed chain, booked or not."""
+    statement = select(ChainEvent.id).where(
+        ChainEvent.name == name, ChainEvent.key1 == key, col(ChainEvent.orphaned).is_(False)
+    )
+    return session.exec(statement.limit(1)).first() is not None
+
+
 def mark_matched(session: Session, event_ids: Sequence[int]) -> None:
     """These events are booked."""
     session.connection().exec_driver_sql(

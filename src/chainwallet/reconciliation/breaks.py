@@ -17,6 +17,8 @@ class BreakKind(StrEnum):
     UNKNOWN_QUOTE = "unknown_quote"
     UNKNOWN_BATCH = "unknown_batch"
     GIVEN_UP_PAYMENT = "given_up_payment"
+    MISSING_PAYMENT = "missing_payment"
+    MISSING_DEPOSIT = "missing_deposit"
     POSITION_DIFFERS = "position_differs"
     TOTAL_DIFFERS = "total_differs"
     TOKENS_MISSING = "tokens_missing"

@@ -13,6 +13,7 @@ from chainwallet.controls.identity import addresses_to_ids
 from chainwallet.kit.money import currency_by_id
 from chainwallet.ledger import AccountKey, AccountKind, EntryDraft, capture_and_post, ensure_accounts
 from chainwallet.payments.deposits import settle_deposits
+from chainwallet.payments.endings import adopt_settled
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.reconciliation.breaks import BreakKind, open_break
 from chainwallet.settlement.batches import settle_batch
@@ -124,7 +125,7 @@ def _payments(session: Session, events: Sequence[OpenEvent]) -> tuple[list[_Draf
     hashes = [event.payload["orderHash"] for event in events]
     orders = {o.order_hash: o for o in session.exec(select(PlacedOrder).where(col(PlacedOrder.order_hash).in_(hashes)))}
     owner = _owners(session, [a for order in orders.values() for a in (order.payer, order.payee)])
-    drafts, transfer_ids = [], []
+    drafts, transfer_ids, unheard = [], [], []
     for event in events:
         order = orders.get(event.payload["orderHash"])
         if order is None:
@@ -135,12 +136,16 @@ def _payments(session: Session, events: Sequence[OpenEvent]) -> tuple[list[_Draf
             open_break(session, BreakKind.GIVEN_UP_PAYMENT, order.id, f"settled on chain in {event.tx_hash}")
         else:
             draft.capture.append(order.id)
+        if order.status == OrderStatus.PLACED:  # these books are older than the batch that took it
+            unheard.append(order)
+            draft.capture += [f"{order.id}:legs"] if order.legs else []
         payer = customer_account(owner(order.payer), order.source_currency)
         payee = customer_account(owner(order.payee), order.target_currency)
         draft.move(payer, _clearing(order.source_currency), int(order.source_units))
         draft.move(_clearing(order.target_currency), payee, int(order.target_units))
         drafts.append(draft)
         transfer_ids.append(order.id)
+    adopt_settled(session, unheard)
     return drafts, transfer_ids
 
 

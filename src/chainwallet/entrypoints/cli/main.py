@@ -115,6 +115,30 @@ def reconcile(data_dir: DataDir = None) -> None:
     _out.print(f"balanced: {comparison.positions} positions equal the chain at block {comparison.as_of_block}")
 
 
+@app.command()
+def rebuild(
+    data_dir: DataDir = None,
+    adopt: Annotated[
+        bool, typer.Option(help="Book what differs as the chain has it: after restoring a backup.")
+    ] = False,
+) -> None:
+    """Make the settled books again from the chain alone and compare; exit status 1 if they differ."""
+    from chainwallet.entrypoints.cli.rebuilding import rebuild_now
+
+    with _plain_errors():
+        rebuilt = rebuild_now(_settings(data_dir), say=lambda what: _err.print(f"[dim]{what}[/]"), adopt_chain=adopt)
+    books = rebuilt.books
+    made = f"{len(books.claims.units)} positions, {len(books.payments)} payments, {len(books.deposits)} deposits"
+    if not rebuilt.differences:
+        _out.print(f"equal: {made} from the chain alone, as of block {books.claims.block_number}")
+        return
+    table = Table("what", "about", "difference", title=f"as of block {books.claims.block_number}")
+    for difference in rebuilt.differences:
+        table.add_row(difference.kind, difference.subject, difference.detail)
+    _out.print(table)
+    raise typer.Exit(1)
+
+
 @app.command("verify-receipt")
 def verify_receipt(
     file: Annotated[Path, typer.Argument(help="A receipt, as GET /v1/transfers/{id}/receipt gives it.")],

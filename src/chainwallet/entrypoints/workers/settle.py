@@ -9,7 +9,7 @@ import structlog
 from chainwallet.bootstrap import Services
 from chainwallet.chain.errors import CallReverted
 from chainwallet.chain.fees import suggest
-from chainwallet.chain.indexer import followed_tip
+from chainwallet.chain.indexer import followed_tip, has_event
 from chainwallet.payments.deposits import any_pending, submit_deposits
 from chainwallet.payments.endings import end_transfers, fail_expired
 from chainwallet.payments.transfers import TransferStatus, advance
@@ -60,7 +60,7 @@ def _deposits(services: Services) -> bool:
 
 def _batch(services: Services) -> bool:
     """Draft, clear, simulate and commit one batch. What would break it is found here, by name, not on chain."""
-    for _ in range(ATTEMPTS):
+    for attempt in range(1, ATTEMPTS + 1):
         with services.database.transaction() as session:
             draft = draft_batch(session, services.mids, limit=services.settings.batch_max)
             batch_id = next_batch_id(session) if draft is not None and draft.orders else 0
@@ -72,6 +72,10 @@ def _batch(services: Services) -> bool:
         except CallReverted as reverted:
             if reverted.name in SHORT and _is_chain_behind(services, _placed_at(draft, reverted)):
                 return False  # the money is on its way back: the draft is simulated again when it is there
+            if reverted.name == "BatchAlreadySettled" and attempt < ATTEMPTS:
+                continue  # these books were restored from before that batch: its number is taken
+            if _are_books_behind(services, draft, reverted):
+                return False  # an order of the draft is settled already: booking it takes it out
             _remove_culprit(services, draft, reverted)
             continue
         try:
@@ -117,6 +121,20 @@ def _is_chain_behind(services: Services, moment: datetime) -> bool:
         return True
     block = services.node.block(tip.number)
     return block is None or block.hash != tip.hash  # a fork that is not followed yet
+
+
+def _are_books_behind(services: Services, draft: Draft, reverted: CallReverted) -> bool:
+    """Whether the chain may have settled the order it refuses already: it has blocks or an event not booked here.
+
+    So it is when the books were restored from a backup. An order is failed only by books that know all the chain does.
+    """
+    if "order" not in reverted.args_by_name:
+        return False
+    head, order = services.node.head(), draft.orders[reverted.args_by_name["order"]]
+    with services.database.transaction() as session:
+        tip = followed_tip(session)
+        is_settled = has_event(session, "PaymentSettled", order.order_hash)
+    return is_settled or tip is None or tip.number < head.number
 
 
 def _remove_culprit(services: Services, draft: Draft, reverted: CallReverted) -> None:
