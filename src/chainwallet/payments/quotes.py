@@ -18,7 +18,7 @@ from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database, Query, insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
-from chainwallet.kit.money import InvalidAmount, Money, mul_div_up, quantise_down, quantise_up
+from chainwallet.kit.money import InvalidAmount, Money, currency, mul_div_up, quantise_down, quantise_up
 from chainwallet.market.errors import MarketRateStale
 from chainwallet.market.model import Book, Leg
 from chainwallet.market.rates import MidMarket, RateSource
@@ -177,7 +177,7 @@ class Pricer:
             _check_limit(request, source_units, target_units)
         mid = MidMarket(fixing).mid(request.source, request.target)
         cost_bps = _cost_bps(source_units, target_units, mid)
-        if cost_bps > self._cost_bps_max:
+        if cost_bps > self._cost_bps_max and self._is_more_than_rounding(request, source_units, target_units, mid):
             raise QuoteTooCostly(
                 f"The payment would lose {cost_bps} basis points against mid, over the {self._cost_bps_max} allowed. "
                 "Send less, or try again when there is more on offer."
@@ -197,6 +197,13 @@ class Pricer:
             expires_at=now + timedelta(seconds=self.ttl_s),
             created_at=now,
         )
+
+    def _is_more_than_rounding(
+        self, request: PriceRequest, source_units: int, target_units: int, mid: Fraction
+    ) -> bool:
+        """Whether a loss is above the limit by more than whole cents make of tiny amounts: fee, source and target."""
+        cents = 2 * currency(request.source).minor_units + currency(request.target).minor_units / mid
+        return source_units - target_units / mid > Fraction(source_units * self._cost_bps_max, BPS) + cents
 
     def _from_source(
         self, router: Router, request: PriceRequest, source_units: int
