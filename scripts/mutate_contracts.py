@@ -48,8 +48,8 @@ KILLED = ("killed", "timeout")
 FAST: dict[str, Any] = {"viaIR": False, "optimizer": {"enabled": True, "runs": 1}}
 MACHINE = ROOT / "tests" / "properties" / "test_hub_machine.py"
 # What notices most comes first.
-HUB_FILES = ("settle_orders", "settle_fills", "settle_batch", "exit", "deposit", "powers", "limits")
-HUB_FILES += ("contract_accounts", "reading", "passkeys", "batch_layout")
+HUB_FILES = ["settle_orders", "settle_fills", "settle_batch", "exit", "deposit", "powers", "limits"]
+HUB_FILES += ["contract_accounts", "reading", "passkeys", "batch_layout"]
 HUB = [f"{MACHINE}::test_hub__seeded_steps__agrees_with_its_model"]
 HUB += [str(TESTS / "SettlementHub" / f"test_hub_{name}.py") for name in HUB_FILES]
 # The tests of each deployed contract, and the harnesses that open its libraries to them.
