@@ -23,7 +23,9 @@ _EMIT = re.compile(r"\bemit [^;]*;")
 _DECLARATION = re.compile(
     r"^(?:u?int\d*|address|bool|bytes\d*|bytes|string|[A-Z]\w*(?:\.\w+)?(?:\[\])?)\s+(?:memory\s|storage\s|calldata\s)?\w+"
 )
-_PAIR = re.compile(r"(?<=[(\s,])([\w.]+(?:\([\w., ]*\))?), ([\w.]+(?:\([\w., ]*\))?)(?=[,)])")
+# Not of what is the same either way round.
+_ORDERED = "".join(rf"(?<!\b{name}\()" for name in ("add", "mul", "and", "or", "eq"))
+_PAIR = re.compile(_ORDERED + r"(?<=[(\s,])([\w.]+(?:\([\w., ]*\))?), ([\w.]+(?:\([\w., ]*\))?)(?=[,)])")
 _MODIFIER = re.compile(r"\s(?:restricted|nonReentrant|whenNotPaused|whenNotFrozen\([^)]*\))(?=[\s{])")
 _TERNARY = re.compile(r"\? ([^:;]+) : ([^;]+);")
 

@@ -46,7 +46,6 @@ CHANGES = {
     "add( -> or(",
     "0x20 -> 0x21",
     "0x20 -> 0x1f",
-    "given, 0x20 -> 0x20, given",
     "restricted ->",
 }
 
