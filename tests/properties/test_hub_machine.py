@@ -38,7 +38,7 @@ PROMISED = (
         if entry["type"] == "error" and entry["name"].startswith(("Batch", "Order", "Quote", "Fill", "Exit"))
     }
     - {"OrderMalformed", "ExitDelayTooLong"}
-    | {"NonceStale", "AccountIsFrozen"}
+    | {"NonceStale", "AccountIsFrozen", "DepositAmountMismatch", "ReentrancyGuardReentrantCall", "deposited silently"}
     | {"AccessManagedUnauthorized", "EnforcedPause", "CurrencyNotConserved"}
 )
 RANDOMS = st.randoms(use_true_random=False)
@@ -75,6 +75,10 @@ class HubSteps(RuleBasedStateMachine):
     @rule(draw=RANDOMS)
     def leave(self, draw: random.Random) -> None:
         Leaver(self.machine, draw).step()
+
+    @rule(draw=RANDOMS)
+    def misbehave(self, draw: random.Random) -> None:
+        self.machine.misfits.step(draw)
 
     @rule(draw=RANDOMS)
     def freeze(self, draw: random.Random) -> None:

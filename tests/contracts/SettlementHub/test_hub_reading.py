@@ -134,8 +134,9 @@ def test_delta_table__any_moves__sums_like_a_dictionary(harness: Any, moves: lis
 def test_delta_table__255_currencies__fit_and_one_more_is_refused(harness: Any) -> None:
     chain, contract = harness
     moves = [(7 * index, 1, 7 * index, 2) for index in range(255)]
-    currencies, deltas, _ = contract.functions.run(moves, bytes(32)).call({"gas": 30_000_000})
-    assert currencies == [7 * index for index in range(255)]
+    canary = keccak(text="canary")
+    currencies, deltas, after = contract.functions.run(moves, canary).call({"gas": 30_000_000})
+    assert (currencies, after) == ([7 * index for index in range(255)], canary)
     assert set(deltas) == {-1}
     refused = chain.refused(contract.functions.run([*moves, (65_535, 1, 0, 1)], bytes(32)), chain.accounts[0])
     assert refused == Refusal("TooManyCurrencies")
