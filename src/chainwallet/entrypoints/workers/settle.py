@@ -9,7 +9,7 @@ import structlog
 from chainwallet.bootstrap import Services
 from chainwallet.chain.errors import CallReverted
 from chainwallet.chain.fees import suggest
-from chainwallet.chain.indexer import followed_tip, has_event
+from chainwallet.chain.indexer import awaits_booking, followed_tip
 from chainwallet.payments.deposits import submit_deposits
 from chainwallet.payments.endings import end_transfers, fail_expired
 from chainwallet.payments.transfers import TransferStatus, advance
@@ -132,7 +132,7 @@ def _are_books_behind(services: Services, draft: Draft, reverted: CallReverted) 
     head, order = services.node.head(), draft.orders[reverted.args_by_name["order"]]
     with services.database.transaction() as session:
         tip = followed_tip(session)
-        is_settled = has_event(session, "PaymentSettled", order.order_hash)
+        is_settled = awaits_booking(session, "PaymentSettled", order.order_hash)
     return is_settled or tip is None or tip.number < head.number
 
 
