@@ -10,6 +10,7 @@ from chainwallet.bootstrap import Services
 from chainwallet.chain.errors import CallReverted
 from chainwallet.chain.fees import suggest
 from chainwallet.chain.indexer import awaits_booking, followed_tip
+from chainwallet.entrypoints.workers.metrics import OLDEST_ORDER, ORDERS_WAITING
 from chainwallet.payments.deposits import submit_deposits
 from chainwallet.payments.endings import end_transfers, fail_expired
 from chainwallet.payments.transfers import TransferStatus, advance
@@ -31,6 +32,8 @@ def settle_step(services: Services) -> bool:
         done = bool(fail_expired(session)) or done
     with services.database.transaction() as session:
         count, oldest_s = waiting(session)
+    ORDERS_WAITING.set(count)
+    OLDEST_ORDER.set(oldest_s)
     settings = services.settings
     if count and (count >= settings.batch_max or oldest_s * 1000 >= settings.batch_linger_ms):
         done = _batch(services) or done
