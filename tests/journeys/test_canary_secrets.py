@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,10 @@ class Watched:
         return response
 
 
-@pytest.fixture
-def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    log, before = io.StringIO(), structlog.get_config()
-    monkeypatch.setattr(sys, "stderr", log)
+@contextmanager
+def _watching(log: io.StringIO, tmp_path: Path) -> Iterator[Watched]:
+    """To be entered within the test: pytest puts its own standard error in place between a fixture and a test."""
+    before = structlog.get_config()
     configure_logging("debug")
     handler = logging.StreamHandler(log)
     root, level = logging.getLogger(), logging.getLogger().level
@@ -154,15 +154,22 @@ def _shown(watched: Watched) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_canary_secrets__through_the_whole_service__none_is_found(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _journey(watched, monkeypatch)
+    log = io.StringIO()
+    with redirect_stderr(log), _watching(log, tmp_path) as watched:
+        _journey(watched, monkeypatch)
+        _look(watched)
+
+
+def _look(watched: Watched) -> None:
     watched.secrets |= {"operator's key": OPERATOR, "key-encryption key": KEK, "deployer's key": DEPLOYER}
     watched.secrets |= {f"wrong key {n}": key for n, key in enumerate(WRONG_KEYS)}
     watched.secrets |= _managed_keys(watched)
     assert len(watched.secrets) >= 30
     assert len(watched.log.getvalue()) > 1_000, "it did talk"
-    assert "unexpected_error" in watched.log.getvalue()
+    for event in ("unexpected_error", "batch_committed", "reserves_stated"):
+        assert event in watched.log.getvalue()
     assert _shown(watched) == []
     print(f"{len(watched.secrets)} secrets, none shown")
     structlog.get_logger().warning("a careless line", detail={"key": watched.secrets["webhook 0"]})
