@@ -198,10 +198,13 @@ def unmatched_events(session: Session, *, up_to_block: int, limit: int) -> list[
     return read(_UNMATCHED.format(where="= %(block)s", limit=""), last)
 
 
-def has_event(session: Session, name: str, key: str) -> bool:
-    """Whether an event of this name and key is on the followed chain, booked or not."""
+def awaits_booking(session: Session, name: str, key: str) -> bool:
+    """Whether an event of this name and key is on the followed chain and not booked yet."""
     statement = select(ChainEvent.id).where(
-        ChainEvent.name == name, ChainEvent.key1 == key, col(ChainEvent.orphaned).is_(False)
+        ChainEvent.name == name,
+        ChainEvent.key1 == key,
+        col(ChainEvent.orphaned).is_(False),
+        col(ChainEvent.matched).is_(False),
     )
     return session.exec(statement.limit(1)).first() is not None
 

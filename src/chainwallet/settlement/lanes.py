@@ -219,10 +219,11 @@ def signed_bytes(session: Session, tx_id: int) -> bytes:
 
 
 def has_open(session: Session, sender: str, *, created_before: datetime) -> bool:
-    """Whether a transaction that is this old is not final yet."""
+    """Whether a transaction that is this old is not final yet; one that was replaced is as old as its first version."""
     row = session.connection().exec_driver_sql(
-        """SELECT 1 FROM chain_tx WHERE sender = %(sender)s AND status IN ('signed', 'sent')
-           AND created_at < %(before)s LIMIT 1""",
+        """SELECT 1 FROM chain_tx t WHERE sender = %(sender)s AND status IN ('signed', 'sent') AND EXISTS (
+             SELECT 1 FROM chain_tx v WHERE v.sender = t.sender AND v.nonce = t.nonce AND v.created_at < %(before)s
+           ) LIMIT 1""",
         {"sender": sender, "before": created_before},
     )
     return row.first() is not None

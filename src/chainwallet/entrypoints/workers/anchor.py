@@ -8,6 +8,7 @@ import structlog
 
 from chainwallet.bootstrap import Services
 from chainwallet.chain.fees import suggest
+from chainwallet.entrypoints.workers.metrics import RESERVES_BLOCK
 from chainwallet.reconciliation.claims import read_claims
 from chainwallet.reconciliation.reserves import (
     LiabilitiesStatement,
@@ -60,6 +61,7 @@ def state_reserves(services: Services) -> LiabilitiesStatement | None:
             return None
         call = anchor_call(statement, draft, anchor)
         store_calls(session, [call], signer=services.operator, chain_id=services.node.chain_id, fees=fees)
+    RESERVES_BLOCK.set(statement.block_number)
     services.wake("submit")
     _log.info("reserves_stated", statement=statement.id, block=statement.block_number, records=draft.records)
     return statement

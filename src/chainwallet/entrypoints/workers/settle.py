@@ -9,7 +9,8 @@ import structlog
 from chainwallet.bootstrap import Services
 from chainwallet.chain.errors import CallReverted
 from chainwallet.chain.fees import suggest
-from chainwallet.chain.indexer import followed_tip, has_event
+from chainwallet.chain.indexer import awaits_booking, followed_tip
+from chainwallet.entrypoints.workers.metrics import OLDEST_ORDER, ORDERS_WAITING
 from chainwallet.payments.deposits import any_pending, submit_deposits
 from chainwallet.payments.endings import end_transfers, fail_expired
 from chainwallet.payments.transfers import TransferStatus, advance
@@ -30,6 +31,8 @@ def settle_step(services: Services) -> bool:
         deposits_wait = any_pending(session)
         done = bool(fail_expired(session))
         count, oldest_s = waiting(session)
+    ORDERS_WAITING.set(count)
+    OLDEST_ORDER.set(oldest_s)
     if deposits_wait:
         done = _deposits(services) or done
     settings = services.settings
@@ -133,7 +136,7 @@ def _are_books_behind(services: Services, draft: Draft, reverted: CallReverted) 
     head, order = services.node.head(), draft.orders[reverted.args_by_name["order"]]
     with services.database.transaction() as session:
         tip = followed_tip(session)
-        is_settled = has_event(session, "PaymentSettled", order.order_hash)
+        is_settled = awaits_booking(session, "PaymentSettled", order.order_hash)
     return is_settled or tip is None or tip.number < head.number
 
 

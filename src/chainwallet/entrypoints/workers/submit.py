@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlmodel import Session
 
 from chainwallet.bootstrap import Services
+from chainwallet.entrypoints.workers.metrics import TRANSACTIONS_REPLACED, TRANSACTIONS_REVERTED
 from chainwallet.payments.deposits import resubmit_group
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import fail_batch
@@ -22,6 +23,8 @@ def submit_step(services: Services) -> bool:
         cap_wei=services.gas_price_max_wei,
         on_reverted=undo,
     ).sweep()
+    TRANSACTIONS_REPLACED.inc(done.replaced)
+    TRANSACTIONS_REVERTED.inc(len(done.reverted))
     if done.sent:
         services.wake("index")
     return done.progress
