@@ -39,6 +39,19 @@ build/slither/.ready: requirements-slither.lock $(VENV)/.ready
 slither: setup build/slither/.ready ## look the contracts over with slither
 	$(PY) scripts/slither_contracts.py
 
+build/halmos/.ready: requirements-halmos.lock $(VENV)/.ready
+	@mkdir -p build && python3 -m venv build/halmos
+	$(VENV)/bin/uv pip install --quiet --python build/halmos/bin/python --require-hashes -r requirements-halmos.lock
+	@touch $@
+
+.PHONY: proofs
+proofs: setup build/halmos/.ready ## prove the hub's accounting, and refute a bug with each proof
+	$(PY) scripts/prove_contracts.py --json build/proofs.json
+
+.PHONY: mutants
+mutants: setup ## how many small wrong changes of the contracts the tests notice
+	$(PY) scripts/mutate_contracts.py
+
 .PHONY: demo
 demo: setup ## 2,000 real cross-border payments through the chain, from an empty folder
 	@mkdir -p build
@@ -73,12 +86,13 @@ test: build-folder setup-dev build/slither/.ready lint ## everything: what CI ru
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not soak" tests
 
 .PHONY: test-slow
-test-slow: build-folder setup-dev ## the long runs: state machines with 100,000 steps and more
+test-slow: build-folder setup-dev build/halmos/.ready ## the long runs: state machines with 100,000 steps and more
 	$(VENV)/bin/pytest -m soak tests
 
 .PHONY: bench
 bench: build-folder setup ## speed beside its ceiling, as JSON and a plot in build/
 	$(PY) scripts/bench.py --json build/bench.json --plot build/bench.png
+	$(PY) scripts/bench_market.py --json build/bench-market.json
 
 .PHONY: gas
 gas: setup ## what a payment costs in gas, beside what others charge
@@ -94,3 +108,5 @@ lock: setup ## renew the hashes of the dependencies' versions
 	  --no-emit-find-links pyproject.toml -o requirements.lock
 	$(VENV)/bin/uv pip compile --quiet --group pyproject.toml:slither --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links -o requirements-slither.lock
+	$(VENV)/bin/uv pip compile --quiet --group pyproject.toml:halmos --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links -o requirements-halmos.lock

@@ -12,11 +12,16 @@ contract DeltaTableHarness {
         uint256 creditAmount;
     }
 
-    /// @dev `canary` sits in memory right behind the table and must come out as it went in.
+    /// @dev The table is made in memory that is not clean, as calls leave it behind the last thing allocated. `canary` sits in memory right behind the table and must come out as it went in.
     function run(
         Move[] calldata moves,
         bytes32 canary
     ) external pure returns (uint16[] memory currencies, int256[] memory deltas, bytes32 canaryAfter) {
+        assembly ("memory-safe") {
+            for { let place := mload(0x40) } lt(place, add(mload(0x40), 352)) { place := add(place, 32) } {
+                mstore(place, not(0))
+            }
+        }
         DeltaTable table = newDeltaTable(2 * moves.length);
         bytes memory behind = abi.encode(canary);
         for (uint256 i = 0; i < moves.length; ++i) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: UNLICENSED
 pragma solidity 0.8.37;
 
-/// @dev Moves money but returns nothing, as some tokens older than the standard do; on command it fails silently.
+/// @dev Moves money but returns nothing, as some tokens older than the standard do; on command deposits fail silently.
 contract NoReturnToken {
     uint8 public constant decimals = 6;
     bool public isIdle;
@@ -23,6 +23,14 @@ contract NoReturnToken {
     function transferFrom(address from, address to, uint256 amount) external {
         if (isIdle) return;
         allowance[from][msg.sender] -= amount;
+        _move(from, to, amount);
+    }
+
+    function transfer(address to, uint256 amount) external {
+        _move(msg.sender, to, amount);
+    }
+
+    function _move(address from, address to, uint256 amount) private {
         balanceOf[from] -= amount;
         balanceOf[to] += amount;
     }

@@ -11,7 +11,7 @@ import structlog
 from sqlmodel import Session
 
 from chainwallet.adapters.messaging.webhooks import WebhookSender
-from chainwallet.adapters.rates.ecb import EcbRates
+from chainwallet.adapters.rates.ecb import EcbDailyRates, EcbRates
 from chainwallet.chain.contracts.settlement_hub import SettlementHub
 from chainwallet.chain.deployer import deploy
 from chainwallet.chain.deployment import Deployment, recorded_currencies
@@ -29,7 +29,7 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.groups import GroupCommit
 from chainwallet.kit.settings import Settings
 from chainwallet.market.currencies import traded_currencies
-from chainwallet.market.rates import MidMarket
+from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.migrations import upgrade
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, TransferRequest
@@ -59,7 +59,7 @@ class Services:
     operator_key: str
     vault: Vault
     domain: Domain
-    mids: MidMarket
+    rates: RateSource
     authenticator: Authenticator
     pricer: Pricer
     acceptance: Acceptance
@@ -69,6 +69,11 @@ class Services:
     webhook_sender: WebhookSender
     wakers: dict[str, Callable[[], None]] = field(default_factory=dict)
     unhealthy_workers: Callable[[], list[str]] = list
+
+    @property
+    def mids(self) -> MidMarket:
+        """Mid-market by the newest fixing."""
+        return MidMarket(self.rates.fixing())
 
     @property
     def gas_price_max_wei(self) -> int:
@@ -138,7 +143,8 @@ def open_services(settings: Settings, *, say: Callable[[str], None] = lambda _: 
     say("opening the chain")
     node = open_node(settings.chain_url, data_dir=settings.data_dir)
     operator = _operator(settings)
-    mids = MidMarket(EcbRates().fixing())
+    rates = _rates(settings)
+    mids = MidMarket(rates.fixing())
     deployment = _deployment(settings, node, operator, mids, say)
     hub = SettlementHub(node, deployment.hub)
     domain = Domain(node.chain_id, deployment.hub)
@@ -149,7 +155,7 @@ def open_services(settings: Settings, *, say: Callable[[str], None] = lambda _: 
         pin(session, node, deployment.hub)
         vault.ensure_readable(session)
         open_lane(session, operator.address, nonce=node.nonce(operator.address))
-    return _wire(settings, database, node, deployment, hub, operator, vault, SecretBox(kek), domain, mids)
+    return _wire(settings, database, node, deployment, hub, operator, vault, SecretBox(kek), domain, rates)
 
 
 def _wire(
@@ -162,12 +168,19 @@ def _wire(
     vault: Vault,
     box: SecretBox,
     domain: Domain,
-    mids: MidMarket,
+    rates: RateSource,
 ) -> Services:
-    pricer = Pricer(database, mids, fee_bps=settings.fee_bps, ttl_s=settings.quote_ttl_s)
+    pricer = Pricer(
+        database,
+        rates,
+        fee_bps=settings.fee_bps,
+        ttl_s=settings.quote_ttl_s,
+        cost_bps_max=settings.cost_bps_max,
+        rates_age_max_days=settings.rates_age_max_days if settings.rates_url is not None else None,
+    )
     pricer.refresh()
     acceptance = Acceptance(
-        vault=vault, domain=domain, mids=mids, rules=standard_rules(), settle_margin_s=settings.settle_margin_s
+        vault=vault, domain=domain, rates=rates, rules=standard_rules(), settle_margin_s=settings.settle_margin_s
     )
     key = operator_key(settings)
     services = Services(
@@ -180,7 +193,7 @@ def _wire(
         operator_key=key,
         vault=vault,
         domain=domain,
-        mids=mids,
+        rates=rates,
         authenticator=Authenticator(database, operator_key=key),
         pricer=pricer,
         acceptance=acceptance,
@@ -191,6 +204,12 @@ def _wire(
         webhook_sender=WebhookSender(allow_loopback=settings.webhooks_to_loopback),
     )
     return services
+
+
+def _rates(settings: Settings) -> RateSource:
+    """The rates that ship, and newer ones on top of them where they are to be had."""
+    shipped = EcbRates()
+    return shipped if settings.rates_url is None else EcbDailyRates(shipped, url=settings.rates_url)
 
 
 def _operator(settings: Settings) -> LocalSigner:

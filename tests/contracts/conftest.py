@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hub_chain import end_nodes
 from hub_world import World
 
 
@@ -14,9 +15,16 @@ def built_world() -> World:
     return World()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nodes_end() -> Iterator[None]:
+    """No anvil outlives the tests."""
+    yield
+    end_nodes()
+
+
 @pytest.fixture
 def world(built_world: World) -> Iterator[World]:
     """The deployed world; what the test does to it is undone."""
-    snapshot = built_world.chain.tester.take_snapshot()
+    snapshot = built_world.chain.node.snapshot()
     yield built_world
-    built_world.chain.tester.revert_to_snapshot(snapshot)
+    built_world.chain.node.revert(snapshot)

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from eth_tester.exceptions import TransactionFailed
-from hub_world import Chain
+from hub_chain import Chain, EthTesterNode, revert_data
 
 
 class Reverted(Exception):
@@ -73,13 +73,14 @@ class PyEvmCarrier:
     """py-evm: blocks and gas as on a chain."""
 
     def __init__(self) -> None:
-        self.chain = Chain()
+        node = EthTesterNode()
+        self.tester, self.chain = node.tester, Chain(node)
         self.id = self.chain.id
 
     def adopt(self, key: bytes) -> None:
         """From now on the account of this key can send."""
-        account = self.chain.tester.add_account("0x" + key.hex())
-        self.chain.tester.send_transaction(_transaction(who("admin"), account, b"") | {"value": 10**20})
+        account = self.tester.add_account("0x" + key.hex())
+        self.tester.send_transaction(_transaction(who("admin"), account, b"") | {"value": 10**20})
 
     def wait(self, seconds: int) -> None:
         self.chain.pass_to(self.now() + seconds)
@@ -93,13 +94,13 @@ class PyEvmCarrier:
 
     def send(self, sender: str, to: str, data: bytes) -> None:
         try:
-            self.chain.tester.call(_transaction(sender, to, data))
-            self.chain.tester.send_transaction(_transaction(sender, to, data))
+            self.tester.call(_transaction(sender, to, data))
+            self.tester.send_transaction(_transaction(sender, to, data))
         except TransactionFailed as failure:
-            raise Reverted(self.chain.revert_data(failure)) from None
+            raise Reverted(revert_data(failure)) from None
 
     def read(self, to: str, data: bytes) -> bytes:
-        return bytes.fromhex(self.chain.tester.call(_transaction(who("admin"), to, data))[2:])
+        return bytes.fromhex(self.tester.call(_transaction(who("admin"), to, data))[2:])
 
 
 def _transaction(sender: str, to: str | None, data: bytes) -> dict[str, Any]:
@@ -111,4 +112,4 @@ def _transaction(sender: str, to: str | None, data: bytes) -> dict[str, Any]:
 def who(role: str) -> str:
     """The accounts that eth-tester starts with, by role; revm takes any."""
     names = ["admin", "governor", "settler", "mint_controller", "compliance", "pauser", "issuer", "stranger"]
-    return str(Chain().accounts[names.index(role)])
+    return str(Chain(EthTesterNode()).accounts[names.index(role)])

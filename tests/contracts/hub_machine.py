@@ -15,6 +15,7 @@ from eth_utils import abi_to_signature, function_abi_to_4byte_selector, keccak
 from hub_author import Author
 from hub_carriers import Carrier, Reverted, who
 from hub_leaver import Leaver
+from hub_misfits import Misfits
 from hub_model import HubModel, Refused, Signed, SignedBatch
 from hub_passkeys import SoftPasskey
 from hub_world import (
@@ -74,6 +75,7 @@ class Machine:
         self._grant()
         for currency, token in self.tokens.items():
             self._found_currency(currency, token)
+        self.misfits = Misfits(self)
         self.keys = {account(f"actor-{i}").address: bytes(account(f"actor-{i}").key) for i in range(ACTORS)}
         self.keys[self.treasury] = bytes(account("treasury").key)
         for key in self.keys.values():
@@ -130,6 +132,8 @@ class Machine:
             self.toggle_pause()
         elif chosen < 0.34:
             Leaver(self, draw).step()
+        elif chosen < 0.36:
+            self.misfits.step(draw)
         else:
             self.settle(draw)
 
@@ -203,8 +207,8 @@ class Machine:
         found = dict(zip(self.pairs, balances, strict=True))
         assert found == {pair: self.model.balances.get(pair, 0) for pair in self.pairs}
         for currency, token in self.tokens.items():
-            total = self._number(self.hub, "SettlementHub", "totalOf", currency)
-            held = self._number(token, "CurrencyToken", "balanceOf", self.hub)
+            total = self.number(self.hub, "SettlementHub", "totalOf", currency)
+            held = self.number(token, "CurrencyToken", "balanceOf", self.hub)
             everyone = sum(units for (_, of), units in found.items() if of == currency)
             leaving = sum(request.units for (_, of), request in self.model.exits.items() if of == currency)
             assert everyone + leaving == total, f"positions {everyone}, leaving {leaving}, total {total} in {currency}"
@@ -224,11 +228,17 @@ class Machine:
             quote = signed.intent
             assert isinstance(quote, Quote)
             digest = self.digest(QUOTE_TYPE, quote)
-            sold = self._number(self.hub, "SettlementHub", "quoteSold", digest)
+            sold = self.number(self.hub, "SettlementHub", "quoteSold", digest)
             assert sold == self.model.sold.get(quote, 0)
             assert sold <= quote.sell_units_max
 
-    def _number(self, to: str, contract: str, name: str, *arguments: Any) -> int:
+    def balances(self, accounts: list[str], currencies: list[int]) -> tuple[int, ...]:
+        """The balances of the pairs, as the hub has them."""
+        data = call_data("SettlementHub", "positionsOf", accounts, currencies)
+        return tuple(decode(["uint128[]"], self.carrier.read(self.hub, data))[0])
+
+    def number(self, to: str, contract: str, name: str, *arguments: Any) -> int:
+        """The answer of a view of one number."""
         return int.from_bytes(self.carrier.read(to, call_data(contract, name, *arguments)), "big")
 
     def digest(

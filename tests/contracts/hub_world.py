@@ -1,10 +1,10 @@
-"""A small deployed world on an in-process chain: roles, tokens, a hub, accounts that sign with eth_account."""
+"""A small deployed world on a chain: roles, tokens, a hub, accounts that sign with eth_account."""
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,16 +13,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from eth_abi import decode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
-from eth_tester import EthereumTester, PyEVMBackend
-from eth_tester.exceptions import TransactionFailed
-from eth_utils import event_abi_to_log_topic, function_abi_to_4byte_selector, keccak
+from eth_utils import function_abi_to_4byte_selector, keccak
+from hub_chain import FAILURES, Chain, Refusal
 from hub_packing import Packed, pack_batch
-from web3 import EthereumTesterProvider, Web3
-from web3._utils.events import get_event_data
 from web3.contract import Contract
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,13 +93,6 @@ class Quote(NamedTuple):
     deadline: int = FAR
 
 
-class Refusal(NamedTuple):
-    """A decoded custom error, or a panic or reason string."""
-
-    name: str
-    values: tuple[Any, ...] = ()
-
-
 @cache
 def load_compiler_script() -> ModuleType:
     """scripts/compile_contracts.py as a module."""
@@ -117,14 +106,21 @@ def load_compiler_script() -> ModuleType:
 
 
 def artifact(name: str) -> dict[str, Any]:
-    """A committed artifact."""
+    """A committed artifact, or the one of that name in CHAINWALLET_TEST_ARTIFACTS."""
     path = ROOT / "src" / "chainwallet" / "chain" / "abi" / f"{name}.json"
-    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return loaded
+    return _replaced(name) or dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _replaced(name: str) -> dict[str, Any] | None:
+    """What scripts/mutate_contracts.py puts in the place of a contract."""
+    path = Path(os.environ.get("CHAINWALLET_TEST_ARTIFACTS", "")) / f"{name}.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def mock(name: str) -> dict[str, Any]:
     """A contract of contracts/mocks, compiled now or taken from the cache under build/."""
+    if (replaced := _replaced(name)) is not None:
+        return replaced
     mocks = sorted((ROOT / "contracts" / "mocks").glob("*.sol"))
     compiled = load_compiler_script().compile_units([f"contracts/mocks/{path.name}" for path in mocks])[name]
     return {"contractName": name, "abi": compiled.abi, "bytecode": compiled.bytecode}
@@ -161,103 +157,6 @@ def digest_of(types: dict[str, Any], values: Sequence[Any], *, chain_id: int, hu
 
 def _sign(signer: LocalAccount, types: dict[str, Any], values: Sequence[Any], *, chain_id: int, hub: str) -> bytes:
     return bytes(signer.sign_message(typed_data(types, values, chain_id=chain_id, hub=hub)).signature)
-
-
-class Chain:
-    """eth-tester behind web3, with refusals decoded."""
-
-    def __init__(self, *, accounts: int = 10) -> None:
-        genesis = PyEVMBackend.generate_genesis_params({"gas_limit": 60_000_000})
-        state = PyEVMBackend.generate_genesis_state(num_accounts=accounts)
-        backend = PyEVMBackend(genesis_parameters=genesis, genesis_state=state)
-        self.tester = EthereumTester(backend)
-        self.web3 = Web3(EthereumTesterProvider(self.tester))
-        self.id = self.web3.eth.chain_id
-        self.accounts = list(self.web3.eth.accounts)
-        self._errors: dict[bytes, tuple[str, list[str]]] = {}
-        self._events: dict[bytes, Any] = {}
-        self._anonymous: dict[int, Any] = {}
-
-    def deploy(self, built: dict[str, Any], *arguments: Any) -> Contract:
-        """Deploys from the first account and learns the contract's errors and events."""
-        self.learn(built["abi"])
-        factory = self.web3.eth.contract(abi=built["abi"], bytecode=built["bytecode"])
-        receipt = self.send(factory.constructor(*arguments), self.accounts[0])
-        return self.web3.eth.contract(address=receipt["contractAddress"], abi=built["abi"])
-
-    def learn(self, abi: list[dict[str, Any]]) -> None:
-        """Errors and events of this ABI are decoded from now on."""
-        for entry in abi:
-            if entry["type"] == "error":
-                types = [item["type"] for item in entry["inputs"]]
-                self._errors[function_abi_to_4byte_selector(entry)] = (entry["name"], types)
-            if entry["type"] == "event" and entry.get("anonymous"):
-                self._anonymous[sum(argument["indexed"] for argument in entry["inputs"])] = entry
-            elif entry["type"] == "event":
-                self._events[event_abi_to_log_topic(entry)] = entry
-
-    def send(self, call: Any, sender: str) -> Any:
-        """Mines the call; returns the receipt. A revert raises eth-tester's TransactionFailed."""
-        # A given gas limit saves the estimate, which would run everything twice.
-        sent = call.transact({"from": sender, "gas": 30_000_000, "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 1})
-        receipt = self.web3.eth.get_transaction_receipt(sent)
-        if receipt["status"] != 1:
-            raise AssertionError(f"reverted: {self.refused(call, sender)}")
-        return receipt
-
-    def refused(self, call: Any, sender: str) -> Refusal:
-        """Runs the call on the latest block and returns why it was refused; fails when it was not."""
-        try:
-            call.call({"from": sender, "gas": 30_000_000})
-        except TransactionFailed as failure:
-            return self.decode(failure)
-        raise AssertionError("the call was not refused")
-
-    def refused_data(self, to: str, data: bytes, sender: str) -> Refusal:
-        """As `refused`, for calldata put together by hand."""
-        try:
-            self.web3.eth.call({"to": to, "data": data, "from": sender, "gas": 30_000_000})
-        except TransactionFailed as failure:
-            return self.decode(failure)
-        raise AssertionError("the call was not refused")
-
-    def decode(self, failure: TransactionFailed) -> Refusal:
-        """The custom error behind a failure."""
-        data = self.revert_data(failure)
-        if data[:4] not in self._errors:
-            return Refusal(data.decode("latin-1"))
-        name, types = self._errors[data[:4]]
-        values = decode(types, data[4:])
-        return Refusal(
-            name,
-            tuple(Web3.to_checksum_address(v) if t == "address" else v for t, v in zip(types, values, strict=True)),
-        )
-
-    @staticmethod
-    def revert_data(failure: TransactionFailed) -> bytes:
-        """The bytes a call reverted with; eth-tester words them as Python does."""
-        text = str(failure.args[0]).removeprefix("execution reverted: ")
-        return bytes(ast.literal_eval(text)) if text.startswith("b") else text.encode()
-
-    def events(self, receipt: Any) -> list[tuple[str, dict[str, Any]]]:
-        """The receipt's events in order, decoded: (name, arguments)."""
-        found = [(log, self._event_of(log)) for log in receipt["logs"]]
-        decoded = [get_event_data(self.web3.codec, abi, log) for log, abi in found if abi is not None]
-        return [(event["event"], dict(event["args"])) for event in decoded]
-
-    def _event_of(self, log: Any) -> Any:
-        """What the log was declared as. PaymentSettled is anonymous: its first topic is an address."""
-        first = bytes(log["topics"][0])
-        return self._anonymous.get(len(log["topics"])) if first[:12] == bytes(12) else self._events.get(first)
-
-    @property
-    def now(self) -> int:
-        """The timestamp of the latest block, which `refused` runs at."""
-        return int(self.web3.eth.get_block("latest")["timestamp"])
-
-    def pass_to(self, timestamp: int) -> None:
-        """Mines a block with this timestamp or a second later."""
-        self.tester.time_travel(timestamp)
 
 
 @dataclass
@@ -331,13 +230,13 @@ class World:
         """Why the chain refuses a deployment."""
         try:
             constructor.transact({"from": self.who["admin"]})
-        except TransactionFailed as failure:
+        except FAILURES as failure:
             return self.chain.decode(failure)
         raise AssertionError("the deployment was not refused")
 
-    def second_hub(self) -> Contract:
+    def second_hub(self, *, exit_delay_s: int = EXIT_DELAY_S) -> Contract:
         """Another hub under the same roles with the same currencies."""
-        hub = self.chain.deploy(artifact("SettlementHub"), self.manager.address, self.treasury, EXIT_DELAY_S)
+        hub = self.chain.deploy(artifact("SettlementHub"), self.manager.address, self.treasury, exit_delay_s)
         self.assign(hub, HUB_POWERS)
         for currency, token in self.tokens.items():
             self.send(hub.functions.listCurrency(currency, token.address), "governor")

@@ -7,13 +7,11 @@ given findings and excuses                     an excuse should hold for its own
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hub_world import ROOT, load_compiler_script
+from scripts_under_test import load_script
 
 FLAWED = """// SPDX-License-Identifier: UNLICENSED
 pragma solidity 0.8.37;
@@ -31,15 +29,7 @@ contract Flawed {
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    sys.modules["compile_contracts"] = load_compiler_script()  # which the script imports from its own folder
-    path = ROOT / "scripts" / "slither_contracts.py"
-    spec = importlib.util.spec_from_file_location("slither_contracts", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("slither_contracts")
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 from chainwallet.chain.receipts import verify_with
 
 from .conftest import World
@@ -26,6 +28,20 @@ def test_payment__across_currencies__arrives_exactly_and_is_proven(world: World)
     checks = verify_with(receipt, world.services.node)
     assert all(check.passed for check in checks), checks
     assert world.get("/v1/reconciliation")["status"] == "balanced"
+
+
+def test_batch__as_a_picture__shows_its_currencies_and_needs_nothing_from_outside(world: World) -> None:
+    world.maker(("USD", "50000.00", "EUR", "46000.00"))
+    payer, payee = world.funded("EUR", "500.00"), world.customer()
+    done = world.settled(world.transfer(world.quote("EUR", "USD", source="100.00"), payer, payee)["id"])
+    answer = world.send("GET", f"/v1/batches/{done['settlement']['batch_id']}/picture.svg")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/svg+xml"
+    drawing = ElementTree.fromstring(answer.content)
+    assert {"EUR", "USD"} <= {text for node in drawing.iter() if (text := (node.text or "").strip())}
+    assert b"href" not in answer.content
+    assert b"<script" not in answer.content
+    world.refused("GET", f"/v1/batches/{2**62}/picture.svg", 404, "SETTLEMENT_BATCH_UNKNOWN")
 
 
 def test_payment__fixed_target__the_payee_gets_it_to_the_cent(world: World) -> None:

@@ -17,6 +17,7 @@ from schemathesis.generation import GenerationMode
 
 from chainwallet.entrypoints.rest.app import create_app
 from chainwallet.entrypoints.rest.limits import Limits
+from chainwallet.entrypoints.workers.anchor import state_reserves
 
 from .conftest import OPERATOR_KEY, World
 
@@ -68,6 +69,10 @@ def test_answers__that_succeed__are_as_described(world: World, described: Any) -
     payer, payee = world.funded("EUR", "100.00"), world.customer()
     transfer = world.settled(world.transfer(world.quote("EUR", "USD", source="10.00"), payer, payee)["id"])
     deposit = world.get("/v1/deposits", customer_id=payer["id"])["items"][0]
+    world.quiet()
+    assert state_reserves(world.services) is not None
+    proof = f"/v1/customers/{payer['id']}/proof"
+    world.until(lambda: world.send("GET", proof).status_code == 200, "what is owed is anchored")
     ids = {
         "customer_id": payer["id"],
         "transfer_id": transfer["id"],

@@ -82,6 +82,14 @@ def test_quote_and_quote_id__exactly_one_is_given(world: World, kind: str) -> No
     world.refused("POST", "/v1/transfers", 422, "QUOTE_AMBIGUOUS", json=body)
 
 
+def test_makers_far_from_mid__nothing_is_quoted_rather_than_sold_dear(world: World) -> None:
+    world.maker(("SEK", "100000.00", "EUR", "20000.00"))  # more than twice the mid
+    body = {"source_currency": "EUR", "target_currency": "SEK", "source_amount": eur("100.00")}
+    refused = world.refused("POST", "/v1/quotes", 409, "QUOTE_TOO_COSTLY", json=body)
+    assert "basis points" in refused["detail"]
+    world.refused("POST", "/v1/transfers", 409, "QUOTE_TOO_COSTLY", json=order(world, **body))
+
+
 def test_limit_in_the_fixed_currency__is_refused(world: World) -> None:
     body = order(world, source_amount=eur("100.00"), limit_amount=eur("1.00"))
     world.refused("POST", "/v1/transfers", 422, "MONEY_INVALID_AMOUNT", json=body)

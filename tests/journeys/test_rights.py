@@ -78,6 +78,7 @@ def test_bank__asks_for_what_is_anothers__is_told_it_does_not_exist(world: World
     before = world.books()
     for method, path, foreign, code in (
         ("GET", "/v1/customers/{id}", customer, "CUSTOMER_UNKNOWN"),
+        ("GET", "/v1/customers/{id}/proof", customer, "CUSTOMER_UNKNOWN"),
         ("GET", "/v1/customers/{id}/balances", customer, "CUSTOMER_UNKNOWN"),
         ("GET", "/v1/customers/{id}/exits", customer, "CUSTOMER_UNKNOWN"),
         ("GET", "/v1/transfers?payer_id={id}", customer, "CUSTOMER_UNKNOWN"),
@@ -132,6 +133,7 @@ def test_bank__lists__only_its_own(world: World, banks: tuple[Bank, Bank]) -> No
         assert [one["id"] for one in webhooks] == [mine.webhook["id"]]
         world.refused("GET", "/v1/batches", 403, "AUTH_SCOPE_MISSING", auth=mine.secret)
         world.refused("GET", "/v1/batches/1", 403, "AUTH_SCOPE_MISSING", auth=mine.secret)
+        world.refused("GET", "/v1/batches/1/picture.svg", 403, "AUTH_SCOPE_MISSING", auth=mine.secret)
         world.refused("GET", "/v1/api-keys", 403, "AUTH_SCOPE_MISSING", auth=mine.secret)
 
 

@@ -38,7 +38,7 @@ PROMISED = (
         if entry["type"] == "error" and entry["name"].startswith(("Batch", "Order", "Quote", "Fill", "Exit"))
     }
     - {"OrderMalformed", "ExitDelayTooLong"}
-    | {"NonceStale", "AccountIsFrozen"}
+    | {"NonceStale", "AccountIsFrozen", "DepositAmountMismatch", "ReentrancyGuardReentrantCall", "deposited silently"}
     | {"AccessManagedUnauthorized", "EnforcedPause", "CurrencyNotConserved"}
 )
 RANDOMS = st.randoms(use_true_random=False)
@@ -54,8 +54,8 @@ class HubSteps(RuleBasedStateMachine):
     @initialize(draw=RANDOMS)
     def begin(self, draw: random.Random) -> None:
         """The hub as founded, with some money in it."""
-        self.carrier.chain.tester.revert_to_snapshot(self.founded)
-        type(self).founded = self.carrier.chain.tester.take_snapshot()
+        self.carrier.tester.revert_to_snapshot(self.founded)
+        type(self).founded = self.carrier.tester.take_snapshot()
         self.machine.begin()
         for _ in range(3):
             self.machine.deposit(draw)
@@ -77,6 +77,10 @@ class HubSteps(RuleBasedStateMachine):
         Leaver(self.machine, draw).step()
 
     @rule(draw=RANDOMS)
+    def misbehave(self, draw: random.Random) -> None:
+        self.machine.misfits.step(draw)
+
+    @rule(draw=RANDOMS)
     def freeze(self, draw: random.Random) -> None:
         self.machine.toggle_freeze(draw)
 
@@ -89,7 +93,7 @@ def test_hub__rules_chosen_by_hypothesis__agrees_with_its_model() -> None:
     carrier = PyEvmCarrier()
     # P-256 in Solidity takes py-evm a second each; revm, below, has passkeys among the actors.
     HubSteps.machine, HubSteps.carrier = Machine(carrier, has_passkeys=False), carrier
-    HubSteps.founded = carrier.chain.tester.take_snapshot()
+    HubSteps.founded = carrier.tester.take_snapshot()
     run_state_machine_as_test(HubSteps, settings=settings(max_examples=8, stateful_step_count=15))
 
 

@@ -24,7 +24,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TREES = sorted((ROOT / "tests" / "contracts").glob("*/*.tree"))
 TREELESS = {"AccessManager"}  # OpenZeppelin's own, tested there
-AWAITED = {"SettlementHub"}  # its tests still carry their trees in docstrings
 _LEAF = re.compile(r"it should .*\S\s+-> (\S+)")
 _BRANCH = re.compile(r"(given|when) \S.*")
 
@@ -115,7 +114,7 @@ def test_tree__every_test_of_the_folder__is_a_leaf(path: Path) -> None:
 
 def test_trees__every_contract_of_ours__has_one() -> None:
     contracts = {path.stem for path in (ROOT / "src" / "chainwallet" / "chain" / "abi").glob("*.json")} - TREELESS
-    assert contracts - {path.stem for path in TREES} <= AWAITED
+    assert contracts == {path.stem for path in TREES}
 
 
 GOOD = "mint\n  given a minter\n    it should mint  -> test_mint\n  it should emit  -> test_emit\n"

@@ -45,7 +45,10 @@ def test_invariants_page__every_test_it_names_exists() -> None:
     assert not [path for path in named if not (ROOT / path).exists()]
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "deploy", "govern", "reconcile", "verify-receipt"])
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "demo", "deploy", "govern", "reconcile", "rebuild", "verify-receipt", "anchor-reserves", "verify-proof"],
+)
 def test_readme__names_every_command(command: str) -> None:
     assert f"chainwallet {command}" in (ROOT / "README.md").read_text() or command == "demo"
 

@@ -161,30 +161,60 @@ def is_final(session: Session, block_hash: str, confirmations: int) -> bool:
     return block is not None and not block.orphaned and final is not None and block.number <= final
 
 
-def unmatched_events(session: Session, *, up_to_block: int, limit: int) -> list[ChainEvent]:
+@dataclass(frozen=True, slots=True)
+class OpenEvent:
+    """An event that waits to be matched, as ChainEvent has it."""
+
+    id: int
+    block_number: int
+    tx_hash: str
+    log_index: int
+    name: str
+    key1: str
+    payload: dict[str, Any]
+
+
+_UNMATCHED = """
+SELECT id, block_number, tx_hash, log_index, name, key1, payload FROM chain_event
+WHERE NOT matched AND NOT orphaned AND block_number {where}
+ORDER BY block_number, log_index {limit} FOR UPDATE
+"""
+
+
+def unmatched_events(session: Session, *, up_to_block: int, limit: int) -> list[OpenEvent]:
     """The oldest events that are not matched yet, in the chain's order, locked; whole blocks at a time.
 
     About `limit` of them: never part of a block, so a single block's events may be more.
     """
-    open_ = (
-        select(ChainEvent)
-        .where(col(ChainEvent.matched).is_(False), col(ChainEvent.orphaned).is_(False))
-        .order_by(col(ChainEvent.block_number), col(ChainEvent.log_index))
-        .with_for_update()
-    )
-    found = list(session.exec(open_.where(ChainEvent.block_number <= up_to_block).limit(limit)))
+
+    def read(statement: str, block: int) -> list[OpenEvent]:
+        return [OpenEvent(*row) for row in session.connection().exec_driver_sql(statement, {"block": block})]
+
+    found = read(_UNMATCHED.format(where="<= %(block)s", limit=f"LIMIT {limit:d}"), up_to_block)
     if len(found) < limit:
         return found
     last = found[-1].block_number
     if found[0].block_number < last:
         return [event for event in found if event.block_number < last]
-    return list(session.exec(open_.where(ChainEvent.block_number == last)))
+    return read(_UNMATCHED.format(where="= %(block)s", limit=""), last)
 
 
-def mark_matched(session: Session, event_ids: Sequence[int | None]) -> None:
+def awaits_booking(session: Session, name: str, key: str) -> bool:
+    """Whether an event of this name and key is on the followed chain and not booked yet."""
+    statement = select(ChainEvent.id).where(
+        ChainEvent.name == name,
+        ChainEvent.key1 == key,
+        col(ChainEvent.orphaned).is_(False),
+        col(ChainEvent.matched).is_(False),
+    )
+    return session.exec(statement.limit(1)).first() is not None
+
+
+def mark_matched(session: Session, event_ids: Sequence[int]) -> None:
     """These events are booked."""
     session.connection().exec_driver_sql(
-        "UPDATE chain_event SET matched = true WHERE id = ANY(%(ids)s)", {"ids": list(event_ids)}
+        "UPDATE chain_event SET matched = true WHERE id = ANY(%(ids)s::bigint[])",
+        {"ids": "{" + ",".join(map(str, event_ids)) + "}"},
     )
 
 

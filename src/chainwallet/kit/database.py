@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import psycopg
 from sqlalchemy import MetaData, Table, create_engine
@@ -26,6 +27,9 @@ SQLModel.metadata.naming_convention = MetaData(
         "pk": "pk_%(table_name)s",
     }
 ).naming_convention
+
+Answer = TypeVar("Answer")
+Other = TypeVar("Other")
 
 
 class Database:
@@ -86,6 +90,43 @@ def pipelined(session: Session) -> Iterator[None]:
             yield
     except psycopg.Error as error:
         raise DBAPIError.instance("a pipeline", {}, error, psycopg.Error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Query(Generic[Answer]):
+    """A statement with its parameters, and what its rows mean. One without `sql` is not sent and has no rows."""
+
+    sql: str
+    parameters: Mapping[str, Any]
+    read: Callable[[Sequence[Any]], Answer]
+
+
+def ask(session: Session, query: Query[Answer]) -> Answer:
+    """Execute one query and read its rows."""
+    rows = session.connection().exec_driver_sql(query.sql, dict(query.parameters)).all() if query.sql else []
+    return query.read(rows)
+
+
+def ask_both(
+    session: Session, one: Query[Answer], other: Query[Other], *, savepoint: str | None = None
+) -> tuple[Answer, Other]:
+    """Execute two queries in one round trip, in this order; with `savepoint`, what the second did can be undone."""
+    connection: Any = session.connection().connection.driver_connection
+    cursors: list[Any] = []
+    try:
+        with connection.pipeline():
+            cursors.append(_send(connection, one))
+            if savepoint is not None:
+                connection.execute(f"SAVEPOINT {savepoint}")
+            cursors.append(_send(connection, other))
+            rows = [cursor.fetchall() if cursor is not None else [] for cursor in cursors]
+    except psycopg.Error as error:
+        raise DBAPIError.instance("a pipeline", {}, error, psycopg.Error) from error
+    return one.read(rows[0]), other.read(rows[1])
+
+
+def _send(connection: Any, query: Query[Any]) -> Any:
+    return connection.execute(query.sql, query.parameters) if query.sql else None
 
 
 @cache

@@ -38,8 +38,24 @@ class Settings(BaseSettings):
         default=None,
         description="Private key (hex) that deploys and settles on an external chain; managed chains make their own.",
     )
+    rates_url: str | None = Field(
+        default=None,
+        description="Where the ECB's daily rates are fetched; without it those that ship are used, whatever their age.",
+    )
+    rates_age_max_days: int = Field(
+        default=5, ge=1, le=30, description="Age of fetched rates, in days, at which quoting stops."
+    )
+    retention_days: int = Field(
+        default=30, ge=1, le=3_650, description="How long idempotency keys and unused quotes are remembered, in days."
+    )
     fee_bps: int = Field(
         default=10, ge=0, le=1_000, description="Service fee on each payment, in basis points of the source amount."
+    )
+    cost_bps_max: int = Field(
+        default=1_000,
+        ge=1,
+        le=10_000,
+        description="Most that a payment may lose against mid, fee and spread together, in basis points, to be quoted.",
     )
     quote_ttl_s: int = Field(default=60, ge=1, le=3_600, description="How long a customer's quote is firm, in seconds.")
     settle_margin_s: int = Field(
@@ -60,6 +76,11 @@ class Settings(BaseSettings):
     )
     gas_price_max_gwei: int = Field(
         default=500, ge=1, description="Highest fee per gas that a settlement transaction may offer, in gwei."
+    )
+    reserves_every_s: int = Field(
+        default=0,
+        ge=0,
+        description="How often what is owed is stated and anchored on chain, in seconds; 0: only when told to.",
     )
     webhooks_to_loopback: bool = Field(
         default=False, description="Let webhooks be sent to this machine itself: for development only."

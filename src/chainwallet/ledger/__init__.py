@@ -6,7 +6,14 @@ Invariants: I1 conservation; I2 no negative available; I3 running figures equal 
 once; I13 history is only added to; I14 a hold closes once; I15 nonces only rise; I16 clearing is empty when idle.
 """
 
-from chainwallet.ledger.accounts import AccountKey, LockedAccount, ensure_accounts, lock_accounts, lock_accounts_by_key
+from chainwallet.ledger.accounts import (
+    AccountKey,
+    LockedAccount,
+    ensure_accounts,
+    lock_accounts,
+    lock_accounts_by_key,
+    lock_by_key_query,
+)
 from chainwallet.ledger.balances import (
     Balance,
     StatementLine,
@@ -102,6 +109,7 @@ __all__ = [
     "lift_nonces",
     "lock_accounts",
     "lock_accounts_by_key",
+    "lock_by_key_query",
     "number_holds",
     "open_holds",
     "place_bundles",

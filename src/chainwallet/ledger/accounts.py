@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlmodel import Session
 
+from chainwallet.kit.database import Query, ask
 from chainwallet.kit.money import currency
 from chainwallet.ledger.errors import UnknownAccount
 from chainwallet.ledger.models import MAY_GO_NEGATIVE, NONCE_MAX, AccountKind
@@ -147,11 +149,19 @@ FOR NO KEY UPDATE OF a
 
 def lock_accounts_by_key(session: Session, keys: Iterable[AccountKey]) -> dict[AccountKey, LockedAccount]:
     """As `lock_accounts`, by key; an account that nobody has opened is missing from the answer. One statement."""
+    return ask(session, lock_by_key_query(keys))
+
+
+def lock_by_key_query(keys: Iterable[AccountKey]) -> Query[dict[AccountKey, LockedAccount]]:
+    """What `lock_accounts_by_key` asks."""
     wanted = sorted(set(keys))
-    rows = run(session, _LOCK_KEYS, **_columns(wanted)) if wanted else []
-    return {
-        AccountKey(owner_id, code, AccountKind(kind)): LockedAccount(
-            key, code, AccountKind(kind), int(posted), int(held), nonce, seal
-        )
-        for owner_id, key, code, kind, posted, held, nonce, seal in rows
-    }
+
+    def read(rows: Sequence[Any]) -> dict[AccountKey, LockedAccount]:
+        return {
+            AccountKey(owner_id, code, AccountKind(kind)): LockedAccount(
+                key, code, AccountKind(kind), int(posted), int(held), nonce, seal
+            )
+            for owner_id, key, code, kind, posted, held, nonce, seal in rows
+        }
+
+    return Query(_LOCK_KEYS if wanted else "", _columns(wanted), read)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,18 +42,19 @@ class Columns:
     def cap(self) -> Floats:
         return np.array(self.cap_units, dtype=np.float64)
 
-    def scaled_limits(self, scale: Floats) -> Floats:
+    def scaled_limits(self, scale: Floats, spare_units: int = 0) -> Floats:
         """The inventory rows' upper bounds, at `scale` units of the programme per unit of each currency."""
         limits = np.array(self.group_units, dtype=np.float64)
+        limits -= np.minimum(spare_units, limits // 1_000)
         return limits * scale[self.group_sell] if self.group_units else limits
 
     @cached_property
     def sell_of(self) -> list[int]:
-        return [int(node) for node in self.sell]
+        return list(self.sell.tolist())
 
     @cached_property
     def buy_of(self) -> list[int]:
-        return [int(node) for node in self.buy]
+        return list(self.buy.tolist())
 
     @cached_property
     def group_sell(self) -> list[int]:
@@ -62,49 +64,43 @@ class Columns:
 
     @cached_property
     def group_of(self) -> list[int]:
-        return [int(group) for group in self.group]
+        return list(self.group.tolist())
 
 
 def columns_of(book: Book, more_codes: Iterable[str] = ()) -> Columns:
     """The columns of a book. Offers that can sell nothing are left out; `more_codes` are given rows as well."""
-    inventory = book.inventory_units
-    usable: list[Offer] = []
-    caps: list[int] = []
-    members: dict[tuple[str, str], list[int]] = {}
-    codes = set(more_codes)
-    for offer in book.offers:
-        owner = (offer.maker, offer.sell)
-        cap = min(offer.sell_units_left, inventory.get(owner, 0))
-        if cap > 0:
-            members.setdefault(owner, []).append(len(usable))
-            usable.append(offer)
-            caps.append(cap)
-            codes.add(offer.sell)
-            codes.add(offer.buy)
-    names = tuple(sorted(codes))
+    offers, stock = book.offers, book.inventory_units
+    owners = [(offer.maker, offer.sell) for offer in offers]
+    have = [stock.get(owner, 0) for owner in owners]
+    caps = [min(offer.sell_units_left, units) for offer, units in zip(offers, have, strict=True)]
+    if min(caps, default=1) <= 0:
+        kept = [column for column, units in enumerate(caps) if units > 0]
+        offers = tuple([offers[column] for column in kept])
+        owners, caps = [owners[column] for column in kept], [caps[column] for column in kept]
+    sold, bought = [offer.sell for offer in offers], [offer.buy for offer in offers]
+    names = tuple(sorted({*more_codes, *sold, *bought}))
     index = {code: row for row, code in enumerate(names)}
-    group, limits = _binding_groups(members, caps, book)
+    group, limits = _binding_groups(owners, caps, stock)
     return Columns(
         codes=names,
         index=index,
-        offers=tuple(usable),
+        offers=offers,
         cap_units=tuple(caps),
         group_units=limits,
-        sell=np.array([index[offer.sell] for offer in usable], dtype=np.int32),
-        buy=np.array([index[offer.buy] for offer in usable], dtype=np.int32),
+        sell=np.array([index[code] for code in sold], dtype=np.int32),
+        buy=np.array([index[code] for code in bought], dtype=np.int32),
         group=group,
     )
 
 
 def _binding_groups(
-    members: dict[tuple[str, str], list[int]], caps: list[int], book: Book
+    owners: list[tuple[str, str]], caps: list[int], stock: Mapping[tuple[str, str], int]
 ) -> tuple[Ints, tuple[int, ...]]:
     """A row for each inventory that is smaller than what the offers drawing on it promise together."""
-    group = np.full(len(caps), -1, dtype=np.int32)
-    limits: list[int] = []
-    for owner, columns in members.items():
-        limit = book.inventory_units[owner]
-        if len(columns) > 1 and sum(caps[q] for q in columns) > limit:
-            group[columns] = len(limits)
-            limits.append(limit)
-    return group, tuple(limits)
+    promised: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for owner, units in zip(owners, caps, strict=True):
+        promised[owner] += units
+    binding = [owner for owner, units in promised.items() if units > stock[owner]]
+    row = {owner: number for number, owner in enumerate(binding)}
+    group = np.array([row.get(owner, -1) for owner in owners], dtype=np.int32)
+    return group, tuple([stock[owner] for owner in binding])

@@ -28,6 +28,14 @@ class MarketAmountTooSmall(ChainwalletError):
     status = 422
 
 
+class MarketRateStale(ChainwalletError):
+    """The newest fixing is too old to measure a price against."""
+
+    code = "MARKET_RATE_STALE"
+    status = 503
+    retryable = True
+
+
 class MarketNoMid(ChainwalletError):
     """The fixing has no rate for a currency."""
 

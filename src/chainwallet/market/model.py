@@ -75,7 +75,8 @@ class Route:
     """How one payment goes through the book: `source_units` leave, `target_units` arrive, `legs` between.
 
     `prices`, known when the programme was solved for it: the marginal price of each currency on the way,
-    in units of `source`.
+    in units of `source`. `bound`, known then too: the programme's optimum before rounding, in units of the
+    side that was not fixed.
     """
 
     source: str
@@ -84,6 +85,7 @@ class Route:
     target_units: int
     legs: tuple[Leg, ...]
     prices: Mapping[str, float] | None = None
+    bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class OrderFlow:
     """What a signed payment order does to the pool: `source_units` go in, `target_units` come out.
 
     Orders of one `lane` (a payer and source currency: one nonce sequence on chain) settle in the order
-    given or not at all: when one is set aside, so are the later ones.
+    given or not at all: when one is set aside, so are the later ones. `age_s` and `priority` matter to the
+    objective, `payer` and `payee` where positions are limited (the banks that pay and are paid).
     """
 
     id: str
@@ -100,10 +103,30 @@ class OrderFlow:
     target: str
     target_units: int
     lane: str | None = None
+    age_s: int = 0
+    priority: int = 0
+    payer: str | None = None
+    payee: str | None = None
 
     def __post_init__(self) -> None:
         if self.source_units < 1 or self.target_units < 1:
             raise ValueError(f"order {self.id}: positive amounts are needed")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a batch is to settle when it cannot settle everything: the most of this, over all orders.
+
+    An order counts what it is worth at mid, times (1 + its age in days * `age_gain_a_day`), times
+    `priority_factor` to the power of its priority.
+    """
+
+    age_gain_a_day: float = 1.0
+    priority_factor: float = 10.0
+
+    def score(self, order: OrderFlow, worth: float) -> float:
+        """What settling the order, worth so much at mid, counts."""
+        return float(worth * (1.0 + order.age_s / 86_400 * self.age_gain_a_day) * self.priority_factor**order.priority)
 
 
 class SetAside(StrEnum):
@@ -112,6 +135,7 @@ class SetAside(StrEnum):
     NO_ROUTE = "no_route"  # no quotes lead from its source to its target
     PRICE = "price"  # at the best price in the book its source does not pay for its target
     LIQUIDITY = "liquidity"  # the quotes that would fund it are used up or too small
+    POSITION = "position"  # its payer would owe more than its position allows
     LANE = "lane"  # an earlier order of its lane is set aside
 
 
@@ -121,7 +145,8 @@ class Clearing:
 
     `prices` are the duals: the marginal value of one unit of each currency, in the weights' currency.
     `value` is what the surplus is worth at the weights; `bound` the programme's optimum before rounding
-    (None where no programme had to be solved).
+    (None where no programme had to be solved). `score` is what the settled orders count by the objective, where
+    some are set aside, and `score_bound` what no choice of orders exceeds.
     """
 
     fills: tuple[Leg, ...]
@@ -131,3 +156,5 @@ class Clearing:
     prices: Mapping[str, float] = field(default_factory=dict)
     value: float = 0.0
     bound: float | None = None
+    score: float | None = None
+    score_bound: float | None = None

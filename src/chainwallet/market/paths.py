@@ -56,6 +56,21 @@ class Ladder:
         anywhere = np.zeros(self._size)
         return not self._search(anywhere, self._log_price - _LOSSY)[2]
 
+    def loop(self) -> list[int]:
+        """The columns of such a loop, each buying what the one before sells; empty where there is none."""
+        if not self.is_crossed:
+            return []
+        parent = self._search(np.zeros(self._size), self._log_price - _LOSSY)[1]
+        for start in range(self._size):
+            chain, seen, node = list[int](), dict[int, int](), start
+            while node not in seen and (edge := int(parent[node])) >= 0:
+                seen[node] = len(chain)
+                chain.append(edge)
+                node = int(self._from[edge])
+            if node in seen:
+                return [self.column(edge) for edge in reversed(chain[seen[node] :])]
+        return []
+
     def tree(self, source: int, target: int) -> Tree:
         """The best paths from `source`; in a crossed market those that lead outwards, to `target` last."""
         key = (source, target if self.is_crossed else -1)
@@ -95,6 +110,11 @@ class Ladder:
     def column(self, edge: int) -> int:
         """The offer that the edge stands for now."""
         return self.column_at(int(self._at[edge]))
+
+    def columns_of(self, edges: Ints) -> Ints:
+        """As `column`, for many edges at once."""
+        columns: Ints = self._order[self._at[edges]].astype(np.int32)
+        return columns
 
     def column_at(self, position: int) -> int:
         return int(self._order[position])

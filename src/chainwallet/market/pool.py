@@ -10,6 +10,7 @@ from chainwallet.market.errors import MarketNoRoute
 from chainwallet.market.flow import Flow
 from chainwallet.market.model import OrderFlow, SetAside
 from chainwallet.market.paths import Ladder
+from chainwallet.market.positions import Positions
 from chainwallet.market.residual import Residual
 
 Way = Callable[[int, int], bool]  # buy what the first currency lacks with the second; False: cannot
@@ -18,36 +19,46 @@ _DETOURS_MAX = 8  # orders for which the programme is asked when the best paths 
 _FUTILE_MAX = 64  # orders that fail in a row before the rest is not tried any more
 
 
-def fill_up(residual: Residual, orders: Iterable[OrderFlow], settled: Set[str]) -> set[str]:
+def fill_up(
+    residual: Residual, orders: Iterable[OrderFlow], settled: Set[str], positions: Positions | None = None
+) -> set[str]:
     """Add to those that the programme chose what still fits, first come first served; the ids of all that settle.
 
     What an order lacks is bought with its own source currency along the best paths that have room.
     """
-    return _take_each(residual, orders, settled, [residual.cover], futile_max=_FUTILE_MAX)
+    return _take_each(residual, orders, settled, [residual.cover], positions, futile_max=_FUTILE_MAX)
 
 
-def take_in_order(residual: Residual, orders: Sequence[OrderFlow]) -> set[str]:
+def take_in_order(residual: Residual, orders: Sequence[OrderFlow], positions: Positions | None = None) -> set[str]:
     """Fund one order after another from an empty pool, without netting ahead; the ids of those that settle.
 
     Where the best paths do not fund an order, the route that the book as a whole gives it may.
     """
     routes = _Routes(residual)
-    return _take_each(residual, orders, set(), [residual.cover, routes.follow], futile_max=len(orders))
+    return _take_each(residual, orders, set(), [residual.cover, routes.follow], positions, futile_max=len(orders))
 
 
 def _take_each(
-    residual: Residual, orders: Iterable[OrderFlow], settled: Set[str], ways: list[Way], *, futile_max: int
+    residual: Residual,
+    orders: Iterable[OrderFlow],
+    settled: Set[str],
+    ways: list[Way],
+    positions: Positions | None,
+    *,
+    futile_max: int,
 ) -> set[str]:
     """An order that cannot be funded in any of the ways blocks its lane."""
+    positions = positions or Positions({})
     taken = set(settled)
     blocked: set[str] = set()
     futile = 0
     for order in orders:
         if order.id in settled:
             continue
-        may_try = order.lane not in blocked and futile < futile_max
+        may_try = order.lane not in blocked and futile < futile_max and positions.may_take(order)
         if may_try and any(_take(residual, order, way) for way in ways):
             taken.add(order.id)
+            positions.take([order])
             futile = 0
             continue
         futile += may_try
@@ -104,14 +115,20 @@ class _Routes:
         return True
 
 
-def reasons(residual: Residual, orders: Iterable[OrderFlow], settled: Set[str]) -> dict[str, SetAside]:
+def reasons(
+    residual: Residual, orders: Sequence[OrderFlow], settled: Set[str], positions: Positions
+) -> dict[str, SetAside]:
     """Why each order that does not settle does not, by the book as it was before the batch."""
+    if len(settled) == len(orders):
+        return {}
     ladder = Ladder(residual.columns)
+    positions.take(order for order in orders if order.id in settled)
     found: dict[str, SetAside] = {}
     blocked: set[str] = set()
     for order in orders:
         if order.id not in settled:
-            found[order.id] = SetAside.LANE if order.lane in blocked else _reason(ladder, residual, order)
+            reason = _reason(ladder, residual, order) if positions.may_take(order) else SetAside.POSITION
+            found[order.id] = SetAside.LANE if order.lane in blocked else reason
             if order.lane is not None:
                 blocked.add(order.lane)
     return found

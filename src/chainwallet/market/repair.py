@@ -23,11 +23,15 @@ _FUNDINGS_MAX = 24  # currencies asked, richest first, to pay for a deficit that
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A vertex of the book's programme with the scale it was solved at: scaled = units * scale[currency]."""
+    """A vertex of the book's programme with the scale it was solved at: scaled = units * scale[currency].
+
+    `spare_units` of each offer and inventory were kept out of the programme, for the rounding.
+    """
 
     vertex: Vertex
     upper: Floats
     scale: Floats
+    spare_units: int = 0
 
 
 def repair(residual: Residual, scaled: Scaled, *, root: int | None = None, free: int | None = None) -> bool:
@@ -38,10 +42,14 @@ def repair(residual: Residual, scaled: Scaled, *, root: int | None = None, free:
     within all caps but short.
     """
     _write_floats(residual, scaled)
-    tight = _tight_groups(residual.columns, scaled.vertex)
+    tight = frozenset() if scaled.spare_units else _tight_groups(residual.columns, scaled.vertex)
     _settle_trees(residual, _Forest(residual.columns, scaled.vertex, tight, root), tight)
     _trim_groups(residual)
-    return _cover_deficits(residual, scaled.scale, free)
+    if not cover_deficits(residual, scaled.scale, free):
+        return False
+    if root is not None:
+        _give_back(residual, root)
+    return True
 
 
 def _write_floats(residual: Residual, scaled: Scaled) -> None:
@@ -51,7 +59,7 @@ def _write_floats(residual: Residual, scaled: Scaled) -> None:
         q = int(column)
         cap = columns.cap_units[q]
         if values[q] >= upper[q] and upper[q] < UPPER_MAX:
-            residual.put(q, cap)
+            residual.put(q, cap - min(scaled.spare_units, cap // 1_000))
         elif values[q] > 0:
             residual.put(q, min(cap, round(float(values[q] / scaled.scale[columns.sell_of[q]]))))
 
@@ -140,13 +148,28 @@ def _trim_groups(residual: Residual) -> None:
             residual.put(column, max(0, residual.sold_units[column] - excess))
 
 
-def _cover_deficits(residual: Residual, scale: Floats, free: int | None) -> bool:
+def cover_deficits(residual: Residual, scale: Floats, free: int | None) -> bool:
     """Buy the last missing units with whatever is left over elsewhere."""
     surplus = residual.surplus_units
     for node in range(len(surplus)):
         if surplus[node] < 0 and node != free and not _cover(residual, node, scale, free):
             return False
     return True
+
+
+def _give_back(residual: Residual, root: int) -> None:
+    """What a route's steps bought and nobody needs, because the next step came to nothing in units, is not bought."""
+    columns, surplus = residual.columns, residual.surplus_units
+    filled = [column for column, units in sorted(residual.sold_units.items()) if units]
+    for _ in filled:
+        unneeded = [column for column in filled if columns.sell_of[column] != root and residual.sold_units[column] > 0
+                    and surplus[columns.sell_of[column]] > 0]  # fmt: skip
+        if not unneeded:
+            return
+        for column in unneeded:
+            extra = min(residual.sold_units[column], surplus[columns.sell_of[column]])
+            if extra > 0:
+                residual.put(column, residual.sold_units[column] - extra)
 
 
 def _cover(residual: Residual, node: int, scale: Floats, free: int | None) -> bool:

@@ -68,7 +68,7 @@ class Residual:
             if found is None:
                 return False
             path, carried = found
-            self._push(path, min(lack, carried))
+            self.push(path, min(lack, carried))
         return self.surplus_units[node] >= 0 and (on_credit or self.surplus_units[funding] >= 0)
 
     def spend(self, funding: int, node: int) -> None:
@@ -83,7 +83,7 @@ class Residual:
                 paid = self.columns.offers[column].sold_down(paid)
             if min(paid, units) <= 0:
                 return
-            self._push(path, min(paid, units))
+            self.push(path, min(paid, units))
 
     def begin(self) -> None:
         """From here on, `rollback` returns to this state."""
@@ -131,7 +131,7 @@ class Residual:
         ladder = self._usable_ladder()
         while edges := ladder.edges(funding, node):
             path = [ladder.column(edge) for edge in edges]
-            carried, narrowest = self._carried(path)
+            carried, narrowest = self.carried(path)
             if carried > 0:
                 return path, carried
             if self._journal is not None:
@@ -139,7 +139,7 @@ class Residual:
             ladder.skip(edges[narrowest])
         return None
 
-    def _carried(self, path: list[int]) -> tuple[int, int]:
+    def carried(self, path: list[int]) -> tuple[int, int]:
         """What the end of a path can deliver, and the position of the offer that limits it."""
         carried, narrowest = self.room_units(path[0]), 0
         for position, column in enumerate(path[1:], start=1):
@@ -151,7 +151,7 @@ class Residual:
                 break
         return carried, narrowest
 
-    def _push(self, path: list[int], units: int) -> None:
+    def push(self, path: list[int], units: int) -> None:
         """Sell `units` at the end of a path, and along it exactly what each step then lacks."""
         need = units
         for column in reversed(path):

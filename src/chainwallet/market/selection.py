@@ -1,49 +1,120 @@
-"""Which payments to settle when the quotes cannot fund them all: the relaxation of the choice."""
+"""Which payments to settle when not all can be: the best choice under a stated objective, as one programme.
+
+Every payment is a column, settled or not; makers' fills, inventories, lanes and limited positions are its rows. First
+the relaxation, where payments may settle in part: it bounds what any choice can reach. Where the batch is small
+enough the choice itself is then made by branch and bound.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from chainwallet.market.columns import Columns, Floats, Ints
-from chainwallet.market.model import OrderFlow
-from chainwallet.market.programme import INFINITY, SIZE, UPPER_MAX, Matrix, Programme, book_matrix, solve
+from chainwallet.market.model import Objective, OrderFlow
+from chainwallet.market.positions import Positions
+from chainwallet.market.programme import INFINITY, SIZE, UPPER_MAX, Matrix, Programme, book_matrix, choose, solve
 
 _WHOLE = 1 - 1e-7  # a part of a payment above this is all of it, in the solver's precision
 _PATIENCE = 1e-6  # how much more the first of equal payments counts than the last
+_CHOSEN_MAX = 400  # payments among which branch and bound chooses; among more the relaxation does
 
 
-def select(columns: Columns, weights: Floats, orders: Sequence[OrderFlow]) -> list[OrderFlow]:
-    """The orders that an optimal division would settle in full, lanes respected, in the order given.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The orders to settle, lanes respected, in the order given; and the most that any choice can score."""
 
-    Every payment may settle in part: maximise the settled value at mid, under the same rows as the clearing
-    and a row that lets no order of a lane settle by a larger part than the one before it. The few that come
-    out in part, at most one per row, are left out; the caller may try them one by one.
-    """
-    worth = np.array([order.source_units * weights[columns.index[order.source]] for order in orders])
-    scale = weights * (SIZE / float(worth.sum()))
-    worth = worth * (SIZE / float(worth.sum()))
-    lanes = _successions(orders)
-    price = columns.price * weights[columns.buy] / weights[columns.sell]
-    matrix = _append(book_matrix(columns, price), _payments(columns, weights, orders, worth, lanes))
-    currencies, groups = len(columns.codes), len(columns.group_units)
-    patience = 1.0 - _PATIENCE * np.arange(len(orders)) / len(orders)
-    vertex = solve(
-        Programme(
-            cost=np.concatenate([np.zeros(len(columns.offers)), patience]),
-            upper=np.concatenate([np.minimum(columns.cap * scale[columns.sell], UPPER_MAX), worth]),
-            row_lower=np.concatenate([np.zeros(currencies), np.full(groups + len(lanes), -INFINITY)]),
+    orders: list[OrderFlow]
+    score_max: float
+
+
+class Selection:
+    """The choice over one book, with one set of weights, one objective and one set of limited positions."""
+
+    def __init__(self, columns: Columns, weights: Floats, objective: Objective, positions: Positions) -> None:
+        self._columns = columns
+        self._weights = weights
+        self._objective = objective
+        self._positions = positions
+
+    def score(self, orders: Sequence[OrderFlow]) -> float:
+        """What settling these orders counts."""
+        return float(sum(self._scores(orders)))
+
+    def relaxed(self, orders: Sequence[OrderFlow]) -> Choice:
+        """Those that an optimal division settles in full: the few that it divides, one per row at most, are out."""
+        programme, unit = self._programme(orders)
+        vertex = solve(programme)
+        if vertex is None:
+            return Choice([], 0.0)
+        part = vertex.values[len(self._columns.offers) :]
+        return Choice(_closed_under_lanes(orders, part), vertex.objective * unit)
+
+    def chosen(self, orders: Sequence[OrderFlow]) -> Choice | None:
+        """The best choice of whole orders; None where they are too many to choose among, or the search gave up."""
+        if len(orders) > _CHOSEN_MAX:
+            return None
+        programme, unit = self._programme(orders)
+        binary = np.arange(len(programme.cost)) >= len(self._columns.offers)
+        found = choose(programme, binary)
+        if found is None:
+            return None
+        values, bound = found
+        return Choice(_closed_under_lanes(orders, values[len(self._columns.offers) :]), bound * unit)
+
+    def _scores(self, orders: Sequence[OrderFlow]) -> list[float]:
+        weights, index = self._weights, self._columns.index
+        return [self._objective.score(one, one.source_units * float(weights[index[one.source]])) for one in orders]
+
+    def _programme(self, orders: Sequence[OrderFlow]) -> tuple[Programme, float]:
+        """Makers' fills, then a column per order, 1 where it settles; and what one unit of its objective scores."""
+        columns, weights = self._columns, self._weights
+        worth = np.array([one.source_units * weights[columns.index[one.source]] for one in orders])
+        scale = weights * (SIZE / float(worth.sum()))
+        worth = worth * (SIZE / float(worth.sum()))
+        scores = np.array(self._scores(orders))
+        unit = float(scores.sum()) / SIZE
+        patience = 1.0 - _PATIENCE * np.arange(len(orders)) / len(orders)
+        lanes = _successions(orders)
+        limited = sorted({key for order in orders for key, _ in self._positions.effects(order)})
+        price = columns.price * weights[columns.buy] / weights[columns.sell]
+        entries = self._entries(orders, worth, scale, lanes, limited)
+        currencies, groups, free = len(columns.codes), len(columns.group_units), len(lanes) + len(limited)
+        limits = [self._positions.limits[key] * float(scale[columns.index[key[1]]]) for key in limited]
+        programme = Programme(
+            cost=np.concatenate([np.zeros(len(columns.offers)), scores / unit * patience]),
+            upper=np.concatenate([np.minimum(columns.cap * scale[columns.sell], UPPER_MAX), np.ones(len(orders))]),
+            row_lower=np.concatenate([np.zeros(currencies), np.full(groups + free, -INFINITY)]),
             row_upper=np.concatenate(
-                [np.full(currencies, INFINITY), columns.scaled_limits(scale), np.zeros(len(lanes))]
+                [np.full(currencies, INFINITY), columns.scaled_limits(scale), np.zeros(len(lanes)), limits]
             ),
-            matrix=matrix,
+            matrix=_append(book_matrix(columns, price), entries),
         )
-    )
-    if vertex is None:
-        return []
-    part = vertex.values[len(columns.offers) :] / worth
-    return _closed_under_lanes(orders, part)
+        return programme, unit
+
+    def _entries(
+        self, orders: Sequence[OrderFlow], worth: Floats, scale: Floats, lanes: list[tuple[int, int]],
+        limited: list[tuple[str, str]],
+    ) -> Matrix:  # fmt: skip
+        """A column per payment: what it pays in and takes out, its places in its lane, what it does to positions."""
+        index = self._columns.index
+        entries: list[dict[int, float]] = []
+        for order, paid in zip(orders, worth.tolist(), strict=True):
+            source, target = index[order.source], index[order.target]
+            taken = order.target_units * float(scale[target])
+            entries.append({source: paid - taken} if source == target else {source: paid, target: -taken})
+        first = len(self._columns.codes) + len(self._columns.group_units)
+        for row, (earlier, later) in enumerate(lanes, start=first):
+            entries[earlier][row], entries[later][row] = -1.0, 1.0
+        row_of = {key: first + len(lanes) + number for number, key in enumerate(limited)}
+        for order, entry in zip(orders, entries, strict=True):
+            for key, units in self._positions.effects(order):
+                entry[row_of[key]] = units * float(scale[index[key[1]]])
+        start = np.cumsum([0] + [len(entry) for entry in entries], dtype=np.int32)
+        at = np.array([row for entry in entries for row in entry], dtype=np.int32)
+        return Matrix(start, at, np.array([value for entry in entries for value in entry.values()]))
 
 
 def _closed_under_lanes(orders: Sequence[OrderFlow], part: Floats) -> list[OrderFlow]:
@@ -67,25 +138,6 @@ def _successions(orders: Sequence[OrderFlow]) -> list[tuple[int, int]]:
                 pairs.append((last[order.lane], position))
             last[order.lane] = position
     return pairs
-
-
-def _payments(
-    columns: Columns, weights: Floats, orders: Sequence[OrderFlow], worth: Floats, lanes: list[tuple[int, int]]
-) -> Matrix:
-    """A column per payment, counted by its worth: +1 where it pays in, minus its price where it takes out."""
-    entries: list[dict[int, float]] = []
-    for order in orders:
-        source, target = columns.index[order.source], columns.index[order.target]
-        taken = order.target_units / order.source_units * float(weights[target] / weights[source])
-        entries.append({source: 1.0 - taken} if source == target else {source: 1.0, target: -taken})
-    first = len(columns.codes) + len(columns.group_units)
-    for row, (earlier, later) in enumerate(lanes, start=first):
-        smaller = float(min(worth[earlier], worth[later]))
-        entries[earlier][row] = -smaller / float(worth[earlier])
-        entries[later][row] = smaller / float(worth[later])
-    start = np.cumsum([0] + [len(entry) for entry in entries], dtype=np.int32)
-    index = np.array([row for entry in entries for row in entry], dtype=np.int32)
-    return Matrix(start, index, np.array([value for entry in entries for value in entry.values()]))
 
 
 def _append(left: Matrix, right: Matrix) -> Matrix:

@@ -5,20 +5,25 @@ Written against the book and the orders alone; it shares no code with what compu
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from chainwallet.market.errors import ClearingInvalid
 from chainwallet.market.model import Book, Clearing, Leg, OrderFlow, Route
 
 
-def verify_clearing(book: Book, orders: Sequence[OrderFlow], clearing: Clearing) -> None:
+def verify_clearing(
+    book: Book, orders: Sequence[OrderFlow], clearing: Clearing, positions: Mapping[tuple[str, str], int] | None = None
+) -> None:
     """Raise ClearingInvalid unless the clearing settles these orders within this book, exactly.
 
     Each order settles or is set aside, later ones of a lane with the earlier; each offer is filled once at
     most, at its price rounded up, within what is left of it and of its maker's inventory; per currency, what
-    comes in less what goes out is the surplus stated, and not negative.
+    comes in less what goes out is the surplus stated, and not negative. No limited position is exceeded.
     """
     pool = _settled_flows(orders, clearing)
+    if positions:
+        _verify_positions(orders, clearing, positions)
     _verify_fills(book, clearing.fills)
     for leg in clearing.fills:
         pool[leg.sell] = pool.get(leg.sell, 0) + leg.sold_units
@@ -41,22 +46,45 @@ def verify_route(book: Book, route: Route) -> None:
 
 def _settled_flows(orders: Sequence[OrderFlow], clearing: Clearing) -> dict[str, int]:
     """What the settled orders leave in each currency."""
-    settled, aside = set(clearing.settled), set(clearing.set_aside)
-    ids = {order.id for order in orders}
-    if len(ids) != len(orders) or settled | aside != ids or settled & aside or len(settled) != len(clearing.settled):
-        raise ClearingInvalid("Each order must either settle or be set aside, once; nothing may be signed.")
-    pool: dict[str, int] = {}
+    ids, aside = [order.id for order in orders], clearing.set_aside
+    unique = set(ids)
+    settling = tuple(id_ for id_ in ids if id_ not in aside) if aside else tuple(ids)
+    if len(unique) != len(ids) or not unique.issuperset(aside) or clearing.settled != settling:
+        raise ClearingInvalid("Each order must either settle, in order, or be set aside; nothing may be signed.")
+    pool: defaultdict[str, int] = defaultdict(int)
+    for order in _settling(orders, aside) if aside else orders:
+        pool[order.source] += order.source_units
+        pool[order.target] -= order.target_units
+    return pool
+
+
+def _verify_positions(
+    orders: Iterable[OrderFlow], clearing: Clearing, positions: Mapping[tuple[str, str], int]
+) -> None:
+    paid: defaultdict[tuple[str | None, str], int] = defaultdict(int)
+    for order in orders:
+        if order.id not in clearing.set_aside:
+            paid[order.payer, order.source] += order.source_units
+            paid[order.payee, order.target] -= order.target_units
+    over = [f"{owner} in {code}" for (owner, code), limit in sorted(positions.items()) if paid[owner, code] > limit]
+    if over:
+        raise ClearingInvalid(f"Positions would be exceeded: {', '.join(over)}; nothing may be signed.")
+
+
+def _settling(orders: Sequence[OrderFlow], aside: Mapping[str, object]) -> list[OrderFlow]:
+    """The orders that settle; refused where one would overtake an earlier one of its lane."""
+    settling: list[OrderFlow] = []
     blocked: set[str] = set()
     for order in orders:
-        if order.id in aside:
-            if order.lane is not None:
-                blocked.add(order.lane)
-            continue
-        if order.lane in blocked:
-            raise ClearingInvalid(f"Order {order.id} would overtake an earlier one of its lane; nothing may be signed.")
-        pool[order.source] = pool.get(order.source, 0) + order.source_units
-        pool[order.target] = pool.get(order.target, 0) - order.target_units
-    return pool
+        if order.id not in aside:
+            if order.lane in blocked:
+                raise ClearingInvalid(
+                    f"Order {order.id} would overtake an earlier one of its lane; nothing may be signed."
+                )
+            settling.append(order)
+        elif order.lane is not None:
+            blocked.add(order.lane)
+    return settling
 
 
 def _verify_fills(book: Book, fills: Iterable[Leg]) -> None:

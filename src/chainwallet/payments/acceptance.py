@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -19,18 +19,18 @@ from sqlmodel import Session
 from chainwallet.controls.decisions import Allow, Deny, PaymentContext, Review, RuleSet
 from chainwallet.controls.identity.access import may_act_for
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
-from chainwallet.controls.identity.payees import Party, PayeeRef, PayeeUnknown, parties_by_id, resolve_payees
+from chainwallet.controls.identity.payees import Party, PayeeRef, PayeeUnknown, parties_by_id, payees_query
 from chainwallet.controls.risk import RecentPayments
 from chainwallet.keys.addresses import ZERO_ADDRESS
 from chainwallet.keys.intents import Domain, PaymentOrder, order_digest
 from chainwallet.keys.vault import Vault
 from chainwallet.kit.clock import unix_seconds, utc_now
-from chainwallet.kit.database import pipelined
+from chainwallet.kit.database import ask, ask_both, pipelined
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_uetr
 from chainwallet.kit.money import Money, currency
-from chainwallet.ledger import release_holds
-from chainwallet.market.rates import MidMarket
+from chainwallet.ledger import AccountKey, LockedAccount, lock_accounts_by_key, lock_by_key_query, release_holds
+from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.market.routing import Router
 from chainwallet.payments.candidates import (
     Accepted,
@@ -38,18 +38,19 @@ from chainwallet.payments.candidates import (
     PayerUnknown,
     Refusal,
     TransferRequest,
+    accounts_of,
     hold,
-    lock_accounts_of,
     refuse,
 )
 from chainwallet.payments.quotes import (
     OUTLIVES_S,
+    Quote,
     QuoteExpired,
     QuoteLiquidityGone,
     QuoteUnknown,
     QuoteUsed,
-    find_quotes,
     leg_row,
+    quotes_query,
     store_quotes,
 )
 from chainwallet.payments.receipts import memo_of, particulars
@@ -63,17 +64,19 @@ from chainwallet.payments.transfers import (
     open_transfers,
 )
 from chainwallet.records.idempotency import Conflict, Follows, Replay, claim, release
-from chainwallet.settlement.makers import live_book, reserve_quotes, use_quotes
+from chainwallet.settlement.makers import give_back, live_book, reserve_query, reserve_quotes
 from chainwallet.settlement.orders import place_orders
 
 
 class Acceptance:
     """Accepts groups of transfers: see the module."""
 
-    def __init__(self, *, vault: Vault, domain: Domain, mids: MidMarket, rules: RuleSet, settle_margin_s: int) -> None:
+    def __init__(
+        self, *, vault: Vault, domain: Domain, rates: RateSource, rules: RuleSet, settle_margin_s: int
+    ) -> None:
         self._vault = vault
         self._domain = domain
-        self._mids = mids
+        self._rates = rates
         self._rules = rules
         self._settle_margin_s = settle_margin_s
         self._recent = RecentPayments()
@@ -86,19 +89,17 @@ class Acceptance:
         """
         candidates = [Candidate(request) for request in requests]
         keyed = [c for c in candidates if c.request.idempotency_key is not None]
-        _find_quotes(session, candidates)
-        _find_parties(session, [c for c in candidates if c.waits])
+        _find(session, candidates)
         self._decide([c for c in candidates if c.waits])
         _describe([c for c in candidates if c.waits])
         _claim_keys(session, keyed)
         funded = [c for c in candidates if c.waits and isinstance(c.decision, Allow)]
-        self._fund(session, funded)
         self._vault.signers(session, {c.payer.address for c in funded})  # one query for those not in memory
+        accounts = self._fund(session, funded, [c for c in candidates if c.waits and isinstance(c.decision, Review)])
         holding = [c for c in candidates if c.waits and not isinstance(c.decision, Deny)]
-        accounts = lock_accounts_of(session, holding)
         with pipelined(session):
             hold(session, holding, accounts)
-            _give_back(session, [c for c in funded if not c.waits])
+            give_back(session, _sold([c for c in funded if c.is_reserved and not c.waits]))
             self._place(session, [c for c in funded if c.waits])
             recorded = [c for c in candidates if c.waits]
             _record(session, recorded)
@@ -122,9 +123,9 @@ class Acceptance:
             raise decision.error()
         self._fund_elsewhere(session, c)
         if c.waits:
-            lock_accounts_of(session, [c])
+            lock_accounts_by_key(session, accounts_of([c]))
             release_holds(session, [f"{transfer_id}:review"])
-            hold(session, [c], lock_accounts_of(session, [c]))
+            hold(session, [c], lock_accounts_by_key(session, accounts_of([c])))
         if c.waits:
             self._place(session, [c])
             advance(session, [transfer_id], TransferStatus.ACCEPTED)
@@ -134,7 +135,7 @@ class Acceptance:
         return transfer
 
     def _revive(self, session: Session, transfer: Transfer) -> Candidate:
-        quote, _ = find_quotes(session, [transfer.quote_id])[transfer.quote_id]
+        quote, _ = ask(session, quotes_query([transfer.quote_id]))[transfer.quote_id]
         quote = replace(quote, expires_at=utc_now())  # its order's deadline counts from the approval
         request = TransferRequest(
             quote=quote,
@@ -184,22 +185,33 @@ class Acceptance:
             payer=c.payer,
             payee=c.payee,
             source=source,
-            value_eur_units=self._mids.value_units(source.units, source.code, "EUR"),
+            value_eur_units=MidMarket(self._rates.fixing()).value_units(source.units, source.code, "EUR"),
             recent_count=recent_count,
             recent_value_eur_units=recent_value_eur_units,
             target_currency=c.quote.target_currency,
         )
 
-    def _fund(self, session: Session, candidates: Sequence[Candidate]) -> None:
-        """Reserve the makers' quotes that price each payment, or others that do it for the same amounts."""
-        reserved = reserve_quotes(session, _sold(candidates), lasting_s=OUTLIVES_S / 2)
+    def _fund(
+        self, session: Session, candidates: Sequence[Candidate], others: Sequence[Candidate]
+    ) -> dict[AccountKey, LockedAccount]:
+        """Reserve the makers' quotes that price each payment, or others that do it for the same amounts.
+
+        Then the accounts that these and `others` will hold money on are locked, and returned.
+        """
+        reserving = reserve_query(_sold(candidates), lasting_s=OUTLIVES_S / 2)
+        locking = lock_by_key_query(accounts_of([*candidates, *others]))
+        reserved, accounts = ask_both(session, reserving, locking, savepoint="reserved")
         for c in candidates:
             c.is_reserved = reserved.issuperset(leg["quote_id"] for leg in c.legs)
         short = [c for c in candidates if not c.is_reserved]
-        use_quotes(session, reserve={key: -units for key, units in _sold(short).items() if key in reserved}, fill={})
+        if not short:
+            return accounts
+        session.connection().exec_driver_sql("ROLLBACK TO SAVEPOINT reserved")  # accounts are locked after all quotes
+        give_back(session, {key: units for key, units in _sold(short).items() if key in reserved})
         for c in short:
             if not _reserve_whole(session, c):
                 self._fund_elsewhere(session, c)
+        return lock_accounts_by_key(session, accounts_of([c for c in [*candidates, *others] if c.waits]))
 
     def _fund_elsewhere(self, session: Session, c: Candidate) -> None:
         """A firm quote stays firm when its makers are gone, as long as others make the same amounts possible.
@@ -283,14 +295,8 @@ def _reserve_whole(session: Session, c: Candidate) -> bool:
     reserved = reserve_quotes(session, sold, lasting_s=OUTLIVES_S / 2)
     c.is_reserved = reserved == sold.keys()
     if not c.is_reserved:
-        use_quotes(session, reserve={key: -sold[key] for key in reserved}, fill={})
+        give_back(session, {key: sold[key] for key in reserved})
     return c.is_reserved
-
-
-def _give_back(session: Session, candidates: Sequence[Candidate]) -> None:
-    """Free what was reserved for payments that could not be held after all."""
-    sold = _sold([c for c in candidates if c.is_reserved])
-    use_quotes(session, reserve={key: -units for key, units in sold.items()}, fill={})
 
 
 def _outcome(c: Candidate, keyed: Sequence[Candidate]) -> Accepted | Exception:
@@ -313,8 +319,18 @@ def _claim_keys(session: Session, keyed: Sequence[Candidate]) -> None:
             c.outcome = verdict.error()
 
 
-def _find_quotes(session: Session, candidates: Sequence[Candidate]) -> None:
-    quotes = find_quotes(session, [c.request.quote for c in candidates if isinstance(c.request.quote, str)])
+def _find(session: Session, candidates: Sequence[Candidate]) -> None:
+    """Each payment's quote and parties, or why it cannot be."""
+    named = [c.request.quote for c in candidates if isinstance(c.request.quote, str)]
+    refs = [c.request.payee for c in candidates] + [PayeeRef(customer_id=c.request.payer_id) for c in candidates]
+    quotes, parties = ask_both(session, quotes_query(named), payees_query(refs))
+    _take_quotes(candidates, quotes)
+    for c, payee, payer in zip(candidates, parties, parties[len(candidates) :], strict=False):
+        if c.waits:
+            _take_parties(c, payer, payee)
+
+
+def _take_quotes(candidates: Sequence[Candidate], quotes: Mapping[str, tuple[Quote, bool]]) -> None:
     now, taken = utc_now(), set()
     for c in candidates:
         if not isinstance(c.request.quote, str):
@@ -336,19 +352,16 @@ def _stamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _find_parties(session: Session, candidates: Sequence[Candidate]) -> None:
-    asked = [c.request.payee for c in candidates] + [PayeeRef(customer_id=c.request.payer_id) for c in candidates]
-    found = resolve_payees(session, asked)
-    for c, payee, payer in zip(candidates, found, found[len(candidates) :], strict=False):
-        if not isinstance(payer, Party) or not may_act_for(c.request.principal, payer):
-            c.outcome = refuse(PayerUnknown("No customer of yours has the id given as payer_id; check it."))
-        elif isinstance(payee, ChainwalletError):
-            c.outcome = refuse(payee)
-        elif payee == ZERO_ADDRESS:
-            c.outcome = refuse(PayeeUnknown("The zero address is nobody's; name the payee by their own address."))
-        else:
-            c.payer = payer
-            c.payee, c.payee_address = (None, payee) if isinstance(payee, str) else (payee, payee.address)
+def _take_parties(c: Candidate, payer: Party | str | ChainwalletError, payee: Party | str | ChainwalletError) -> None:
+    if not isinstance(payer, Party) or not may_act_for(c.request.principal, payer):
+        c.outcome = refuse(PayerUnknown("No customer of yours has the id given as payer_id; check it."))
+    elif isinstance(payee, ChainwalletError):
+        c.outcome = refuse(payee)
+    elif payee == ZERO_ADDRESS:
+        c.outcome = refuse(PayeeUnknown("The zero address is nobody's; name the payee by their own address."))
+    else:
+        c.payer = payer
+        c.payee, c.payee_address = (None, payee) if isinstance(payee, str) else (payee, payee.address)
 
 
 def _describe(candidates: Sequence[Candidate]) -> None:

@@ -24,7 +24,6 @@ from chainwallet.ledger import (
     LockedAccount,
     Refused,
     Unnumbered,
-    lock_accounts_by_key,
     place_bundles,
 )
 from chainwallet.payments.quotes import Quote, QuoteLiquidityGone
@@ -115,7 +114,7 @@ def refuse(error: ChainwalletError) -> Refusal:
 def hold(session: Session, candidates: Sequence[Candidate], accounts: Mapping[AccountKey, LockedAccount]) -> None:
     """Hold the payer's source amount and, where it is funded by makers, what they sell; both or neither.
 
-    `accounts` are those of `lock_accounts_of` the same candidates.
+    `accounts` are those of the candidates, locked; one that was never opened is missing.
     """
     bundles = {}
     for index, c in enumerate(candidates):
@@ -138,10 +137,9 @@ def hold(session: Session, candidates: Sequence[Candidate], accounts: Mapping[Ac
             c.outcome = refuse(_sold_out())
 
 
-def lock_accounts_of(session: Session, candidates: Sequence[Candidate]) -> dict[AccountKey, LockedAccount]:
-    """Every account that the candidates' holds are on, locked; one that was never opened is missing."""
-    payers = {c.source_account for c in candidates}
-    return lock_accounts_by_key(session, payers | {seller(leg) for c in candidates for leg in c.legs})
+def accounts_of(candidates: Sequence[Candidate]) -> set[AccountKey]:
+    """Every account that the candidates' holds are on."""
+    return {c.source_account for c in candidates} | {seller(leg) for c in candidates for leg in c.legs}
 
 
 def seller(leg: dict[str, Any]) -> AccountKey:

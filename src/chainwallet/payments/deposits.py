@@ -110,6 +110,12 @@ def list_deposits(
     return list(session.exec(statement))
 
 
+def any_pending(session: Session) -> bool:
+    """Whether a deposit waits for its transaction."""
+    found = session.connection().exec_driver_sql("SELECT EXISTS (SELECT 1 FROM deposit WHERE status = 'pending')")
+    return bool(found.scalar_one())
+
+
 def submit_deposits(
     session: Session,
     *,

@@ -18,7 +18,7 @@ from chainwallet.payments.transfers import (
 )
 from chainwallet.settlement.batches import QUOTE_LASTS_S, legs_of
 from chainwallet.settlement.makers import use_quotes
-from chainwallet.settlement.orders import OrderStatus, PlacedOrder, withdraw_orders
+from chainwallet.settlement.orders import OrderStatus, PlacedOrder, settle_placed, withdraw_orders
 
 FUNDS_LEFT = (
     "TRANSFER_FUNDS_LEFT",
@@ -88,6 +88,18 @@ def end_overtaken(session: Session, transfer_ids: Mapping[str, bool]) -> None:
         (failed, TransferStatus.FAILED, FUNDS_LEFT),
     ):
         advance(session, ids, target, failure_code=code, failure_detail=detail)
+
+
+def adopt_settled(session: Session, orders: Sequence[PlacedOrder]) -> None:
+    """Orders that wait for a batch here and are settled on chain: these books were restored from before it.
+
+    No batch here may take them any more; what their makers had reserved for them is free again.
+    """
+    if not orders:
+        return
+    settle_placed(session, [order.id for order in orders])
+    advance(session, [order.id for order in orders], TransferStatus.SUBMITTED)
+    use_quotes(session, reserve={key: -units for key, units in legs_of(orders).items()}, fill={})
 
 
 def cancel_transfer(session: Session, transfer_id: str) -> None:

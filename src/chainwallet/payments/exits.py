@@ -35,7 +35,7 @@ from chainwallet.ledger import (
     place_holds,
     release_holds,
 )
-from chainwallet.settlement.lanes import Call, ChainTx, Fees, TxKind, store_calls
+from chainwallet.settlement.lanes import Call, ChainTx, Fees, OpenTx, TxKind, store_calls
 
 GAS_REQUEST, GAS_PAYOUT = 250_000, 250_000  # bounds, not estimates; the token's transfer is ours, and plain
 ORDER_LASTS_S = 24 * 3_600  # for the signed order to be mined in
@@ -252,7 +252,7 @@ def fail_exit(session: Session, exit_id: str, *, code: str, detail: str) -> bool
     return True
 
 
-def undo_exit_call(session: Session, tx: ChainTx) -> None:
+def undo_exit_call(session: Session, tx: OpenTx) -> None:
     """A transaction of an exit reverted: a request has failed, a payout is tried again."""
     if tx.kind == TxKind.EXIT_REQUEST:
         detail = "The settlement contract refused the request; nothing was moved. Ask again."

@@ -15,12 +15,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel
 
 from chainwallet.kit.clock import utc_now
-from chainwallet.kit.database import Database, insert_many
+from chainwallet.kit.database import Database, Query, insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
-from chainwallet.kit.money import InvalidAmount, Money, mul_div_up, quantise_down, quantise_up
+from chainwallet.kit.money import InvalidAmount, Money, currency, mul_div_up, quantise_down, quantise_up
+from chainwallet.market.errors import MarketRateStale
 from chainwallet.market.model import Book, Leg
-from chainwallet.market.rates import MidMarket
+from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.market.routing import Router
 from chainwallet.settlement.makers import live_book
 
@@ -52,6 +53,12 @@ class QuoteLiquidityGone(ChainwalletError):
 class QuoteAmbiguous(ChainwalletError):
     code = "QUOTE_AMBIGUOUS"
     status = 422
+
+
+class QuoteTooCostly(ChainwalletError):
+    code = "QUOTE_TOO_COSTLY"
+    status = 409
+    retryable = True
 
 
 class QuoteLimitNotMet(ChainwalletError):
@@ -114,12 +121,26 @@ class PriceRequest:
 
 
 class Pricer:
-    """Prices payments over the latest snapshot of the market; `refresh` takes a new one."""
+    """Prices payments over the latest snapshot of the market; `refresh` takes a new one.
 
-    def __init__(self, database: Database, mids: MidMarket, *, fee_bps: int, ttl_s: int) -> None:
-        self.mids = mids
+    Mid is that of the newest fixing of `rates`; once it is more than `rates_age_max_days` old, nothing is priced.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rates: RateSource,
+        *,
+        fee_bps: int,
+        ttl_s: int,
+        cost_bps_max: int = BPS,
+        rates_age_max_days: int | None = None,
+    ) -> None:
+        self._rates = rates
+        self._rates_age_max = None if rates_age_max_days is None else timedelta(days=rates_age_max_days)
         self._database = database
         self._fee_bps = fee_bps
+        self._cost_bps_max = cost_bps_max
         self.ttl_s = ttl_s
         self._lock = threading.Lock()
         self._version = 0
@@ -137,8 +158,14 @@ class Pricer:
     def price(self, request: PriceRequest, *, owner_id: str | None = None, router: Router | None = None) -> Quote:
         """A firm quote, not yet stored.
 
-        MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET.
+        MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET, QUOTE_TOO_COSTLY,
+        MARKET_RATE_STALE.
         """
+        now, fixing = utc_now(), self._rates.fixing()
+        if self._rates_age_max is not None and now.date() - fixing.date > self._rates_age_max:
+            raise MarketRateStale(
+                f"The reference rates are of {fixing.date}; nothing is quoted until newer ones arrive."
+            )
         router = router or self._router
         if request.fixed_source is not None:
             source_units, target_units, fee_units, legs = self._from_source(router, request, request.fixed_source.units)
@@ -148,8 +175,13 @@ class Pricer:
             raise InvalidAmount("Fix either source_amount or target_amount.")
         if request.limit is not None:
             _check_limit(request, source_units, target_units)
-        now = utc_now()
-        mid = self.mids.mid(request.source, request.target)
+        mid = MidMarket(fixing).mid(request.source, request.target)
+        cost_bps = _cost_bps(source_units, target_units, mid)
+        if cost_bps > self._cost_bps_max and self._is_more_than_rounding(request, source_units, target_units, mid):
+            raise QuoteTooCostly(
+                f"The payment would lose {cost_bps} basis points against mid, over the {self._cost_bps_max} allowed. "
+                "Send less, or try again when there is more on offer."
+            )
         return Quote(
             id=new_id("quo"),
             owner_id=owner_id,
@@ -160,11 +192,18 @@ class Pricer:
             fee_units=fee_units,
             rate=_decimal(target_units, source_units - fee_units),
             mid_rate=_decimal(mid.numerator, mid.denominator),
-            cost_bps=_cost_bps(source_units, target_units, mid),
+            cost_bps=cost_bps,
             legs=[leg_row(leg) for leg in legs],
             expires_at=now + timedelta(seconds=self.ttl_s),
             created_at=now,
         )
+
+    def _is_more_than_rounding(
+        self, request: PriceRequest, source_units: int, target_units: int, mid: Fraction
+    ) -> bool:
+        """Whether a loss is above the limit by more than whole cents make of tiny amounts: fee, source and target."""
+        cents = 2 * currency(request.source).minor_units + currency(request.target).minor_units / mid
+        return source_units - target_units / mid > Fraction(source_units * self._cost_bps_max, BPS) + cents
 
     def _from_source(
         self, router: Router, request: PriceRequest, source_units: int
@@ -229,20 +268,32 @@ def store_quotes(session: Session, quotes: Sequence[Quote]) -> list[Quote]:
     return list(quotes)
 
 
-def find_quotes(session: Session, quote_ids: Iterable[str]) -> dict[str, tuple[Quote, bool]]:
+_FIND = f"""
+SELECT {", ".join(f"q.{name}" for name in _COLUMNS)}, t.id IS NOT NULL
+FROM quote q LEFT JOIN transfer t ON t.quote_id = q.id WHERE q.id = ANY(%(ids)s::text[])
+"""
+
+
+def quotes_query(quote_ids: Iterable[str]) -> Query[dict[str, tuple[Quote, bool]]]:
     """The quotes by id, and whether each has made its transfer already; unknown ids are absent."""
     wanted = sorted(set(quote_ids))
-    if not wanted:
-        return {}
-    rows = session.connection().exec_driver_sql(
-        f"""SELECT {", ".join(f"q.{name}" for name in _COLUMNS)}, t.id IS NOT NULL
-            FROM quote q LEFT JOIN transfer t ON t.quote_id = q.id WHERE q.id = ANY(%(ids)s::text[])""",
-        {"ids": wanted},
+    return Query(
+        _FIND if wanted else "", {"ids": wanted}, lambda rows: {row[0]: (_quote(row), row[-1]) for row in rows}
     )
-    return {row[0]: (_quote(row), row[-1]) for row in rows}
 
 
 def _quote(row: Any) -> Quote:
     found = dict(zip(_COLUMNS, row, strict=False))
     exact = {name: int(found[name]) for name in ("source_units", "target_units", "fee_units")}
     return Quote(**(found | exact))
+
+
+def purge_quotes(session: Session, *, before: datetime, limit: int = 10_000) -> int:
+    """Forget at most `limit` quotes that expired before then and made no transfer; how many were forgotten."""
+    found = session.connection().exec_driver_sql(
+        """DELETE FROM quote WHERE id IN (
+             SELECT q.id FROM quote q LEFT JOIN transfer t ON t.quote_id = q.id
+             WHERE q.expires_at < %(before)s AND t.id IS NULL ORDER BY q.id LIMIT %(limit)s)""",
+        {"before": before, "limit": limit},
+    )
+    return found.rowcount

@@ -18,6 +18,8 @@ class BreakKind(StrEnum):
     UNKNOWN_BATCH = "unknown_batch"
     GIVEN_UP_PAYMENT = "given_up_payment"
     UNFUNDED_ENTRY = "unfunded_entry"
+    MISSING_PAYMENT = "missing_payment"
+    MISSING_DEPOSIT = "missing_deposit"
     POSITION_DIFFERS = "position_differs"
     TOTAL_DIFFERS = "total_differs"
     TOKENS_MISSING = "tokens_missing"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
-from chainwallet.chain.indexer import ChainEvent
+from chainwallet.chain.indexer import OpenEvent
 from chainwallet.controls.identity import addresses_to_ids
 from chainwallet.ledger import AccountKey, AccountKind
 
@@ -33,7 +33,7 @@ class Draft:
         self.postings[target] += units
 
 
-def place_of(event: ChainEvent) -> tuple[int, int]:
+def place_of(event: OpenEvent) -> tuple[int, int]:
     return event.block_number, event.log_index
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
-from chainwallet.chain.indexer import ChainEvent, mark_matched, unmatched_events
+from chainwallet.chain.indexer import OpenEvent, mark_matched, unmatched_events
 from chainwallet.kit.money import currency_by_id
 from chainwallet.ledger import (
     AccountKey,
@@ -20,7 +20,7 @@ from chainwallet.ledger import (
     release_holds,
 )
 from chainwallet.payments.deposits import settle_deposits
-from chainwallet.payments.endings import CANCELLED_ON_CHAIN, FUNDS_LEFT, withdraw_transfers
+from chainwallet.payments.endings import CANCELLED_ON_CHAIN, FUNDS_LEFT, adopt_settled, withdraw_transfers
 from chainwallet.payments.exits import overtake_exits
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.reconciliation.breaks import BreakKind, open_break
@@ -62,7 +62,7 @@ def book_events(session: Session, *, up_to_block: int, treasury: str, limit: int
     events = unmatched_events(session, up_to_block=up_to_block, limit=limit)
     if not events:
         return None
-    by_name: dict[str, list[ChainEvent]] = defaultdict(list)
+    by_name: dict[str, list[OpenEvent]] = defaultdict(list)
     for event in events:
         by_name[event.name].append(event)
     orders = _orders(session, by_name["PaymentSettled"])
@@ -129,19 +129,19 @@ def _lock_all(
     lock_accounts(session, accounts | {ids[key] for key in acts.passed}, references=[*captured, *release, *dropped])
 
 
-def _orders(session: Session, events: Sequence[ChainEvent]) -> dict[str, PlacedOrder]:
+def _orders(session: Session, events: Sequence[OpenEvent]) -> dict[str, PlacedOrder]:
     hashes = [event.payload["orderHash"] for event in events]
     if not hashes:
         return {}
     return {o.order_hash: o for o in session.exec(select(PlacedOrder).where(col(PlacedOrder.order_hash).in_(hashes)))}
 
 
-def _addresses(events: Sequence[ChainEvent], orders: Mapping[str, PlacedOrder]) -> set[str]:
+def _addresses(events: Sequence[OpenEvent], orders: Mapping[str, PlacedOrder]) -> set[str]:
     parties = {address for order in orders.values() for address in (order.payer, order.payee)}
     return parties | {event.payload["account"] for event in events if "account" in event.payload}
 
 
-def _deposits(session: Session, events: Sequence[ChainEvent], owners: Owners) -> list[Draft]:
+def _deposits(session: Session, events: Sequence[OpenEvent], owners: Owners) -> list[Draft]:
     if not events:
         return []
     ours = settle_deposits(session, [event.payload["id"] for event in events])
@@ -160,9 +160,9 @@ def _deposits(session: Session, events: Sequence[ChainEvent], owners: Owners) ->
 
 
 def _payments(
-    session: Session, events: Sequence[ChainEvent], orders: Mapping[str, PlacedOrder], owners: Owners
+    session: Session, events: Sequence[OpenEvent], orders: Mapping[str, PlacedOrder], owners: Owners
 ) -> tuple[list[Draft], list[str]]:
-    drafts, transfer_ids = [], []
+    drafts, transfer_ids, unheard = [], [], []
     for event in events:
         order = orders.get(event.payload["orderHash"])
         if order is None:
@@ -173,16 +173,20 @@ def _payments(
             open_break(session, BreakKind.GIVEN_UP_PAYMENT, order.id, f"settled on chain in {event.tx_hash}")
         else:
             draft.capture.append(order.id)
+        if order.status == OrderStatus.PLACED:  # these books are older than the batch that took it
+            unheard.append(order)
+            draft.capture += [order.id + LEGS] if order.legs else []
         payer = owners.account(order.payer, order.source_currency)
         payee = owners.account(order.payee, order.target_currency)
         draft.move(payer, clearing_account(order.source_currency), int(order.source_units))
         draft.move(clearing_account(order.target_currency), payee, int(order.target_units))
         drafts.append(draft)
         transfer_ids.append(order.id)
+    adopt_settled(session, unheard)
     return drafts, transfer_ids
 
 
-def _batches(session: Session, events: Sequence[ChainEvent], by_name: dict[str, list[ChainEvent]]) -> list[Draft]:
+def _batches(session: Session, events: Sequence[OpenEvent], by_name: dict[str, list[OpenEvent]]) -> list[Draft]:
     quotes = _filled_quotes(session, by_name["QuoteFilled"])
     drafts: dict[str, Draft] = {}
     for event in by_name["BatchSettled"]:
@@ -210,7 +214,7 @@ def _batches(session: Session, events: Sequence[ChainEvent], by_name: dict[str, 
     return [draft for draft in drafts.values() if any(draft.postings.values())]  # perfectly netted: nothing to book
 
 
-def _filled_quotes(session: Session, events: Sequence[ChainEvent]) -> dict[str, MakerQuote]:
+def _filled_quotes(session: Session, events: Sequence[OpenEvent]) -> dict[str, MakerQuote]:
     hashes = sorted({event.payload["quoteHash"] for event in events})
     if not hashes:
         return {}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sqlmodel import Session
 
-from chainwallet.chain.indexer import ChainEvent
+from chainwallet.chain.indexer import OpenEvent
 from chainwallet.kit.money import currency_by_id
 from chainwallet.ledger import AccountKey
 from chainwallet.payments.exits import Seen, exit_ended, exit_requested
@@ -30,7 +30,7 @@ class OwnersActs:
     release: list[str] = field(default_factory=list)
 
 
-def follow_owners(session: Session, events: Sequence[ChainEvent], owners: Owners) -> OwnersActs:
+def follow_owners(session: Session, events: Sequence[OpenEvent], owners: Owners) -> OwnersActs:
     """Follow the owners' events, in the chain's order: their exits at once, all else for the caller to book."""
     acts = OwnersActs()
     for event, reference, nonce in _named(events):
@@ -41,14 +41,14 @@ def follow_owners(session: Session, events: Sequence[ChainEvent], owners: Owners
     return acts
 
 
-def _named(events: Sequence[ChainEvent]) -> Iterator[tuple[ChainEvent, str, int | None]]:
+def _named(events: Sequence[OpenEvent]) -> Iterator[tuple[OpenEvent, str, int | None]]:
     """Each event with its name, and the nonce that the signed order spent, for a request that was made by one.
 
     An event is named by its transaction and counted within it: a log's index in its block changes when a fork includes
     it elsewhere. The hub tells of a signed order's nonce just before the request.
     """
     counts: Counter[tuple[str, str]] = Counter()
-    before: ChainEvent | None = None
+    before: OpenEvent | None = None
     for event in events:
         if event.name not in EVENTS:
             continue
@@ -64,7 +64,7 @@ def _named(events: Sequence[ChainEvent]) -> Iterator[tuple[ChainEvent, str, int 
         before = event
 
 
-def _cancel_orders(session: Session, event: ChainEvent, owners: Owners, acts: OwnersActs) -> None:
+def _cancel_orders(session: Session, event: OpenEvent, owners: Owners, acts: OwnersActs) -> None:
     payer, nonce = event.payload["account"], int(event.payload["nonce"])
     if owners.customer(payer) is None:
         return  # nobody's orders here
@@ -75,7 +75,7 @@ def _cancel_orders(session: Session, event: ChainEvent, owners: Owners, acts: Ow
 
 
 def _exit(
-    session: Session, event: ChainEvent, reference: str, nonce: int | None, owners: Owners, acts: OwnersActs
+    session: Session, event: OpenEvent, reference: str, nonce: int | None, owners: Owners, acts: OwnersActs
 ) -> Draft:
     account, units = event.payload["account"], int(event.payload["amount"])
     code = currency_by_id(event.payload["currency"]).code

@@ -27,7 +27,7 @@ from chainwallet.ledger import (
     swap_holds,
 )
 from chainwallet.market.clearing import clear
-from chainwallet.market.model import Clearing, OrderFlow
+from chainwallet.market.model import Clearing, Leg, OrderFlow
 from chainwallet.market.rates import MidMarket
 from chainwallet.settlement.lanes import Call, ChainTx, Fees, TxKind, TxStatus, store_calls
 from chainwallet.settlement.makers import MakerQuote, live_book, use_quotes
@@ -337,6 +337,17 @@ def find_batch(session: Session, batch_id: int) -> tuple[Batch, list[BatchFill],
         ChainTx.kind == TxKind.SETTLE, ChainTx.reference == str(batch_id), ChainTx.status != TxStatus.REPLACED
     )
     return batch, list(fills), list(transfers), session.exec(statement).first()
+
+
+def batch_flows(session: Session, batch_id: int) -> tuple[list[OrderFlow], list[Leg]]:
+    """What a batch moved: its payments, and what it took of makers. SETTLEMENT_BATCH_UNKNOWN."""
+    _, fills, _, _ = find_batch(session, batch_id)
+    orders = session.exec(select(PlacedOrder).where(PlacedOrder.batch_id == batch_id)).all()
+    legs = [
+        Leg(fill.quote_id, fill.maker_id, fill.sell, int(fill.sold_units), fill.buy, int(fill.bought_units))
+        for fill in fills
+    ]
+    return [_flow(order) for order in orders], legs
 
 
 def list_batches(session: Session, *, before: int | None, limit: int) -> list[tuple[Batch, ChainTx | None]]:

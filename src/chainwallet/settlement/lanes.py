@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinary, Numeric, Text, UniqueConstraint, text
-from sqlmodel import Field, Session, SQLModel, col, select
+from sqlmodel import Field, Session, SQLModel
 
 from chainwallet.keys.intents import Transaction
 from chainwallet.keys.signers import Signer
@@ -28,6 +29,7 @@ class TxKind(StrEnum):
     SETTLE = "settle"
     EXIT_REQUEST = "exit_request"
     EXIT = "exit"
+    ANCHOR = "anchor"
     FILLER = "filler"  # does nothing: keeps a nonce's place after what it was for has gone on without it
 
 
@@ -154,11 +156,12 @@ def _sign(call: Call, *, signer: Signer, chain_id: int, nonce: int, fees: Fees) 
     )
 
 
-def replace(session: Session, tx: ChainTx, *, signer: Signer, chain_id: int, fees: Fees) -> ChainTx:
+def replace(session: Session, tx_id: int, *, signer: Signer, chain_id: int, fees: Fees) -> OpenTx:
     """The same call under the same nonce with higher fees; the old row stays, marked replaced.
 
     A filler's call is to do nothing, whatever the row that it replaces did.
     """
+    tx = session.get_one(ChainTx, tx_id)
     tx.status = TxStatus.REPLACED
     session.add(tx)
     session.flush()
@@ -169,40 +172,77 @@ def replace(session: Session, tx: ChainTx, *, signer: Signer, chain_id: int, fee
     row = _sign(call, signer=signer, chain_id=chain_id, nonce=tx.nonce, fees=fees)
     session.add(row)
     session.flush()
-    return row
+    found = session.connection().exec_driver_sql(f"{_OPEN} WHERE id = %(id)s", {"id": row.id})
+    return _open(found.one())
 
 
-def open_transactions(session: Session, sender: str) -> list[ChainTx]:
+@dataclass(frozen=True, slots=True)
+class OpenTx:
+    """What following a transaction takes; its bytes, which may be many, are read when they are sent."""
+
+    id: int
+    nonce: int
+    kind: str
+    reference: str
+    tx_hash: str
+    max_fee_wei: int
+    max_priority_wei: int
+    has_data: bool
+    status: str
+    created_at: datetime
+    sent_at: datetime | None
+
+
+_OPEN = """
+SELECT id, nonce, kind, reference, tx_hash, max_fee_wei::text, max_priority_wei::text, length(data) > 0, status,
+       created_at, sent_at
+FROM chain_tx
+"""
+
+
+def _open(row: Any) -> OpenTx:
+    tx_id, nonce, kind, reference, tx_hash, max_fee, max_priority, has_data, status, created_at, sent_at = row
+    fees = int(max_fee), int(max_priority)
+    return OpenTx(tx_id, nonce, kind, reference, tx_hash, *fees, has_data, status, created_at, sent_at)
+
+
+def open_transactions(session: Session, sender: str) -> list[OpenTx]:
     """Transactions that are signed or sent and not yet confirmed, by nonce."""
-    open_statuses = [TxStatus.SIGNED, TxStatus.SENT]
-    statement = (
-        select(ChainTx)
-        .where(ChainTx.sender == sender, col(ChainTx.status).in_(open_statuses))
-        .order_by(col(ChainTx.nonce))
+    rows = session.connection().exec_driver_sql(
+        f"{_OPEN} WHERE sender = %(sender)s AND status IN ('signed', 'sent') ORDER BY nonce", {"sender": sender}
     )
-    return list(session.exec(statement))
+    return [_open(row) for row in rows]
+
+
+def signed_bytes(session: Session, tx_id: int) -> bytes:
+    """The stored transaction, as it is sent."""
+    found = session.connection().exec_driver_sql("SELECT raw FROM chain_tx WHERE id = %(id)s", {"id": tx_id})
+    return bytes(found.scalar_one())
 
 
 def has_open(session: Session, sender: str, *, created_before: datetime) -> bool:
-    """Whether a transaction that is this old is not final yet."""
+    """Whether a transaction that is this old is not final yet; one that was replaced is as old as its first version."""
     row = session.connection().exec_driver_sql(
-        """SELECT 1 FROM chain_tx WHERE sender = %(sender)s AND status IN ('signed', 'sent')
-           AND created_at < %(before)s LIMIT 1""",
+        """SELECT 1 FROM chain_tx t WHERE sender = %(sender)s AND status IN ('signed', 'sent') AND EXISTS (
+             SELECT 1 FROM chain_tx v WHERE v.sender = t.sender AND v.nonce = t.nonce AND v.created_at < %(before)s
+           ) LIMIT 1""",
         {"sender": sender, "before": created_before},
     )
     return row.first() is not None
 
 
-def replaced_versions(session: Session, sender: str, nonces: Sequence[int]) -> dict[int, list[ChainTx]]:
+def replaced_versions(session: Session, sender: str, nonces: Sequence[int]) -> dict[int, list[OpenTx]]:
     """The transactions that were replaced under these nonces, newest first: any of them may still be mined."""
-    statement = (
-        select(ChainTx)
-        .where(ChainTx.sender == sender, col(ChainTx.nonce).in_(list(nonces)), col(ChainTx.status) == TxStatus.REPLACED)
-        .order_by(col(ChainTx.id).desc())
+    if not nonces:
+        return {}
+    rows = session.connection().exec_driver_sql(
+        f"""{_OPEN} WHERE sender = %(sender)s AND nonce = ANY(%(nonces)s::bigint[]) AND status = 'replaced'
+            ORDER BY id DESC""",
+        {"sender": sender, "nonces": "{" + ",".join(map(str, nonces)) + "}"},
     )
-    versions: dict[int, list[ChainTx]] = {}
-    for tx in session.exec(statement):
-        versions.setdefault(tx.nonce, []).append(tx)
+    versions: dict[int, list[OpenTx]] = {}
+    for row in rows:
+        versions.setdefault(row[1], []).append(_open(row))
     return versions
 
 

@@ -15,7 +15,7 @@ from chainwallet.keys.intents import Domain, quote_digest
 from chainwallet.keys.intents import MakerQuote as SignedQuote
 from chainwallet.keys.signers import Signer
 from chainwallet.kit.clock import unix_seconds, utc_now
-from chainwallet.kit.database import insert_many
+from chainwallet.kit.database import Query, ask, insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import Money, currency
@@ -224,11 +224,16 @@ _USE = f"{_CHANGE} RETURNING q.id"
 
 
 def reserve_quotes(session: Session, units: Mapping[str, int], *, lasting_s: float) -> frozenset[str]:
+    """Reserve units of open quotes: see `reserve_query`."""
+    return ask(session, reserve_query(units, lasting_s=lasting_s))
+
+
+def reserve_query(units: Mapping[str, int], *, lasting_s: float) -> Query[frozenset[str]]:
     """Reserve units of open quotes that are good for `lasting_s` more seconds; the ids of those that had them left.
 
     All of a quote's units or none of them. What is reserved is given back by `use_quotes` with minus units.
     """
-    return _change(session, _RESERVE, units, {}, until=utc_now() + timedelta(seconds=lasting_s))
+    return _change(_RESERVE, units, {}, until=utc_now() + timedelta(seconds=lasting_s))
 
 
 def use_quotes(session: Session, *, reserve: Mapping[str, int], fill: Mapping[str, int]) -> frozenset[str]:
@@ -236,18 +241,23 @@ def use_quotes(session: Session, *, reserve: Mapping[str, int], fill: Mapping[st
 
     Quotes are locked in id order until the transaction ends.
     """
-    return _change(session, _USE, reserve, fill)
+    return ask(session, _change(_USE, reserve, fill))
+
+
+def give_back(session: Session, units: Mapping[str, int]) -> None:
+    """Free what was reserved. Nothing is read back, so it may be one of several statements in a pipeline."""
+    query = _change(_CHANGE, {key: -taken for key, taken in units.items()}, {})
+    if query.sql:
+        session.connection().exec_driver_sql(query.sql, dict(query.parameters))
 
 
 def _change(
-    session: Session, statement: str, reserve: Mapping[str, int], fill: Mapping[str, int], **parameters: datetime
-) -> frozenset[str]:
+    statement: str, reserve: Mapping[str, int], fill: Mapping[str, int], **parameters: datetime
+) -> Query[frozenset[str]]:
     wanted = sorted({*reserve, *fill})
-    if not wanted:
-        return frozenset()
     figures = {
         name: "{" + ",".join(str(units.get(key, 0)) for key in wanted) + "}"
         for name, units in (("reserve", reserve), ("fill", fill))
     }
-    result = session.connection().exec_driver_sql(statement, {"ids": wanted} | figures | parameters)
-    return frozenset(row[0] for row in result) if result.returns_rows else frozenset()
+    parameters_all = {"ids": wanted, **figures, **parameters}
+    return Query(statement if wanted else "", parameters_all, lambda rows: frozenset(row[0] for row in rows))

@@ -150,6 +150,14 @@ def drop_legs(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:
     return found
 
 
+def settle_placed(session: Session, order_ids: Sequence[str]) -> None:
+    """Mark orders settled that no batch of this database took; the chain says that one did."""
+    session.connection().exec_driver_sql(
+        "UPDATE payment_order SET status = 'settled' WHERE id = ANY(%(ids)s) AND status = 'placed'",
+        {"ids": sorted(order_ids)},
+    )
+
+
 def withdraw_orders(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:
     """Take waiting orders back; those that were still waiting, as they were, locked in id order."""
     statement = (

@@ -18,14 +18,15 @@ from chainwallet.keys.signers import Signer
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database
 from chainwallet.settlement.lanes import (
-    ChainTx,
     Fees,
+    OpenTx,
     TxKind,
     TxStatus,
     mark,
     open_transactions,
     replace,
     replaced_versions,
+    signed_bytes,
     supersede,
 )
 
@@ -41,8 +42,8 @@ class Sweep:
 
     sent: int = 0
     replaced: int = 0
-    confirmed: list[ChainTx] = field(default_factory=list)
-    reverted: list[ChainTx] = field(default_factory=list)
+    confirmed: list[OpenTx] = field(default_factory=list)
+    reverted: list[OpenTx] = field(default_factory=list)
 
     @property
     def progress(self) -> bool:
@@ -62,7 +63,7 @@ class Submitter:
     signer: Signer
     confirmations: int
     cap_wei: int
-    on_reverted: Callable[[Session, ChainTx], None]
+    on_reverted: Callable[[Session, OpenTx], None]
     resend_after_s: float = RESEND_AFTER_S
     replace_after_s: float = REPLACE_AFTER_S
 
@@ -75,11 +76,10 @@ class Submitter:
         with self.database.transaction() as session:
             transactions = open_transactions(session, self.signer.address)
             replaced = replaced_versions(session, self.signer.address, [tx.nonce for tx in transactions])
-            session.expunge_all()
         for tx in transactions:
             if tx.status == TxStatus.SENT and self._track(tx, replaced.get(tx.nonce, ()), done):
                 continue
-            if tx.kind == TxKind.FILLER and tx.data:
+            if tx.kind == TxKind.FILLER and tx.has_data:
                 tx = self._replace(tx, done)  # noqa: PLW2901  (the same nonce, now empty)
             elif tx.status == TxStatus.SENT and not _is_older(tx.sent_at, self.resend_after_s):
                 continue
@@ -89,7 +89,7 @@ class Submitter:
                 break  # later nonces cannot be mined before this one
         return done
 
-    def _track(self, tx: ChainTx, replaced: Sequence[ChainTx], done: Sweep) -> bool:
+    def _track(self, tx: OpenTx, replaced: Sequence[OpenTx], done: Sweep) -> bool:
         """True when a version of the transaction is mined: recorded once it is final, left to get deeper until then."""
         for version in (tx, *replaced):
             receipt = self.node.receipt(version.tx_hash)
@@ -98,9 +98,7 @@ class Submitter:
                 return True
         return False
 
-    def _record(self, tx: ChainTx, mined: ChainTx, receipt: Receipt, done: Sweep) -> None:
-        assert tx.id is not None
-        assert mined.id is not None
+    def _record(self, tx: OpenTx, mined: OpenTx, receipt: Receipt, done: Sweep) -> None:
         with self.database.transaction() as session:
             if not is_final(session, receipt.block_hash, self.confirmations):
                 return
@@ -113,14 +111,15 @@ class Submitter:
                 self.on_reverted(session, mined)
         (done.confirmed if receipt.status else done.reverted).append(mined)
 
-    def _is_stuck(self, tx: ChainTx) -> bool:
-        return _is_older(tx.created_at, self.replace_after_s) and self.node.base_fee_wei() > int(tx.max_fee_wei)
+    def _is_stuck(self, tx: OpenTx) -> bool:
+        return _is_older(tx.created_at, self.replace_after_s) and self.node.base_fee_wei() > tx.max_fee_wei
 
-    def _send(self, tx: ChainTx, done: Sweep) -> bool:
+    def _send(self, tx: OpenTx, done: Sweep) -> bool:
         """False when later nonces of the lane had better wait."""
-        outcome = self.node.send_raw(bytes(tx.raw))
+        with self.database.transaction() as session:
+            raw = signed_bytes(session, tx.id)
+        outcome = self.node.send_raw(raw)
         if _is_out(outcome):
-            assert tx.id is not None
             with self.database.transaction() as session:
                 mark(session, tx.id, TxStatus.SENT)
             done.sent += 1
@@ -133,20 +132,18 @@ class Submitter:
                 self._replace(tx, done)  # goes out with the next pass
         return False
 
-    def _replace(self, tx: ChainTx, done: Sweep) -> ChainTx:
+    def _replace(self, tx: OpenTx, done: Sweep) -> OpenTx:
         """The transaction with fees that are taken now: 12.5 % more or today's, within the cap; itself at the cap."""
         today_wei, today_priority_wei = suggest(self.node, self.cap_wei)
         fees = Fees(
-            min(max(bump(int(tx.max_fee_wei)), today_wei), self.cap_wei),
-            min(max(bump(int(tx.max_priority_wei)), today_priority_wei), self.cap_wei),
+            min(max(bump(tx.max_fee_wei), today_wei), self.cap_wei),
+            min(max(bump(tx.max_priority_wei), today_priority_wei), self.cap_wei),
         )
-        if fees.max_fee_wei <= int(tx.max_fee_wei) and not (tx.kind == TxKind.FILLER and tx.data):
-            _log.error("fee_cap_reached", tx_hash=tx.tx_hash, max_fee_wei=int(tx.max_fee_wei))
+        if fees.max_fee_wei <= tx.max_fee_wei and not (tx.kind == TxKind.FILLER and tx.has_data):
+            _log.error("fee_cap_reached", tx_hash=tx.tx_hash, max_fee_wei=tx.max_fee_wei)
             return tx  # the fee may not rise further: the same bytes go out again until the chain is cheaper
         with self.database.transaction() as session:
-            live = session.get_one(ChainTx, tx.id)
-            new = replace(session, live, signer=self.signer, chain_id=self.node.chain_id, fees=fees)
-            session.expunge(new)
+            new = replace(session, tx.id, signer=self.signer, chain_id=self.node.chain_id, fees=fees)
         _log.warning("transaction_replaced", tx_hash=tx.tx_hash, by=new.tx_hash, max_fee_wei=fees.max_fee_wei)
         done.replaced += 1
         return new

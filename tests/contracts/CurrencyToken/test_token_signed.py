@@ -102,15 +102,22 @@ def test_authorization__nonces_out_of_sequence__are_each_taken_once(world: World
 
 
 @pytest.mark.parametrize(
-    ("after", "before", "error"), [(0, 0, "AuthorizationExpired"), (1, 1, "AuthorizationNotYetValid")]
+    ("after", "before", "error"),
+    [
+        (-1, 0, "AuthorizationExpired"),
+        (-9, -5, "AuthorizationExpired"),
+        (0, 1, "AuthorizationNotYetValid"),
+        (5, 9, "AuthorizationNotYetValid"),
+    ],
 )
 def test_authorization__at_either_end_of_its_window__refused(
     world: World, token: Any, after: int, before: int, error: str
 ) -> None:
     now = world.chain.now
-    move = Move(HOLDER.address, PAYEE, valid_after=now - 1 + after, valid_before=now + before)
+    move = Move(HOLDER.address, PAYEE, valid_after=now + after, valid_before=now + before)
     refused = world.refused(call_of(token, KINDS[0], move, sign(world, token, KINDS[0], move)), "stranger")
-    assert refused == Refusal(error, (now, now))
+    bound = move.valid_before if error == "AuthorizationExpired" else move.valid_after
+    assert refused == Refusal(error, (bound, now))
 
 
 def test_authorization__inside_a_window_of_one_second__moves(world: World, token: Any) -> None:

@@ -1,29 +1,4 @@
-"""deposit, listCurrency
-
-deposit
-  given a listed currency and a caller that holds and allows the tokens
-    it should pull the sum once, credit every account, raise the total and emit each id
-    it should credit an account named twice twice
-    it should credit a frozen account
-    it should accept a token that returns nothing
-  given a currency that is not listed          it should refuse with CurrencyNotListed
-  given no deposits                            it should refuse with DepositsEmpty
-  given an account zero                        it should refuse with DepositAccountZero
-  given an amount zero                         it should refuse with DepositAmountZero
-  given a total beyond 128 bits                it should refuse with TotalTooLarge
-  given a caller short of tokens or allowance  it should refuse with the token's error
-  given a token that keeps a fee               it should refuse with DepositAmountMismatch
-  given a token that silently moves nothing    it should refuse with DepositAmountMismatch
-  given a token that calls back                it should refuse with ReentrancyGuardReentrantCall
-listCurrency
-  given a free id and a new token of 6 decimals     it should bind them for good and emit CurrencyListed
-  given id zero                                it should refuse with CurrencyZero
-  given an id already bound                    it should refuse with CurrencyAlreadyListed
-  given a token already bound                  it should refuse with TokenAlreadyListed
-  given an address without code                it should refuse with TokenWithoutCode
-  given other decimals                         it should refuse with TokenDecimalsUnsupported
-  given a caller without the role              it should refuse
-"""
+"""deposit, listCurrency."""
 
 from __future__ import annotations
 

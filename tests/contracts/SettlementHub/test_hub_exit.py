@@ -1,41 +1,4 @@
-"""requestExit, requestExitFor, cancelExit, exit and cancelOrders
-
-requestExit
-  given a position that covers the amount
-    it should take the amount out of the position at once, keep the total, and emit ExitRequested
-    it should leave no order anything of it to spend
-  given a batch that spent the money first       it should refuse with ExitFundsShort
-  given a request under way                      it should refuse with ExitAlreadyRequested
-  when the amount is zero                        it should refuse with ExitAmountZero
-  when the recipient is nobody or the hub        it should refuse with ExitRecipientInvalid
-  when the account is frozen                     it should refuse with AccountIsFrozen
-  when the hub is paused                         it should set the amount aside
-requestExitFor
-  given the owner's signature, carried by anyone it should do as requestExit, and spend the nonce
-  given a signature of someone else, of another chain or hub, or over other fields
-                                                 it should refuse with ExitSignatureInvalid
-  when the signature is empty or has bytes left over    it should refuse with ExitSignatureInvalid
-  when it is carried a second time               it should refuse with NonceStale
-  when its deadline has passed                   it should refuse with ExitOrderExpired
-cancelExit
-  given a request                                it should put the amount back and emit ExitCancelled, frozen or not
-  given none                                     it should refuse with ExitNotRequested
-exit
-  given a request whose delay has passed
-    it should pay the recipient, lower the total and emit Exited, whoever calls
-    it should pay when the hub is paused
-    it should refuse with ExitNotRequested the second time
-  when the delay has not passed                  it should refuse with ExitNotYet
-  when the account is frozen                     it should refuse with AccountIsFrozen until it is unfrozen
-  when the token refuses                         it should leave the request as it was
-  when the token calls back                      it should refuse to be entered again
-cancelOrders
-  given a nonce above the last one               it should end orders up to it and no other, and emit OrdersCancelled
-  given a nonce not above the last one           it should refuse with NonceStale
-  when the account is frozen                     it should cancel
-constructor
-  given a delay above 30 days                    it should refuse with ExitDelayTooLong
-"""
+"""requestExit, requestExitFor, cancelExit, exit and cancelOrders."""
 
 from __future__ import annotations
 
@@ -244,7 +207,7 @@ def test_exit__token_that_refuses__leaves_the_request(world: World, owner: str) 
     assert held(world, HAVEN) == 400 * UNIT
 
 
-@pytest.mark.parametrize("name", ["exit", "cancelExit", "requestExit", "deposit"])
+@pytest.mark.parametrize("name", ["exit", "cancelExit", "requestExit", "requestExitFor", "deposit"])
 def test_exit__token_that_calls_back__is_not_let_in(world: World, owner: str, name: str) -> None:
     token = world.chain.deploy(mock("ReentrantToken"))
     world.send(world.hub.functions.listCurrency(1_001, token.address), "governor")
@@ -257,6 +220,7 @@ def test_exit__token_that_calls_back__is_not_let_in(world: World, owner: str, na
         "exit": world.hub.functions.exit(owner, 1_001),
         "cancelExit": world.hub.functions.cancelExit(1_001),
         "requestExit": request(world, 1, currency=1_001),
+        "requestExitFor": world.hub.functions.requestExitFor(tuple(ExitOrder(owner, HAVEN, 1_001, 1)), b""),
         "deposit": world.hub.functions.deposit(1_001, [(owner, 1, bytes(32))]),
     }[name]
     data = bytes.fromhex(again._encode_transaction_data()[2:])

@@ -1,17 +1,4 @@
-"""settle and requestExitFor: accounts of passkeys
-
-given an order whose digest is the challenge of an assertion by the payer's passkey
-  it should settle, for a payer and for a maker alike
-given an exit order signed so                  it should set the amount aside
-given an assertion
-  when it is by another key, or the key in it is another    it should refuse with OrderSignatureInvalid
-  when it is over another order, another chain or another hub     it should refuse with OrderSignatureInvalid
-  when its s is the high twin                  it should refuse with OrderSignatureInvalid
-  when the user was not verified or not present it should refuse with OrderSignatureInvalid
-  when it is no assertion (webauthn.create)    it should refuse with OrderSignatureInvalid
-  when it is cut short at any byte             it should refuse
-given recordings of a real browser             it should settle each
-"""
+"""settle and requestExitFor: accounts of passkeys."""
 
 from __future__ import annotations
 

@@ -1,14 +1,4 @@
-"""freeze, unfreeze, pause, unpause, the constructor, and who may do what
-
-given a caller without the role                it should refuse every restricted function, for every other role too
-freeze / unfreeze
-  it should hold for exactly the accounts named, whatever their last bytes
-  given an account already frozen / not frozen it should refuse with AccountAlreadyFrozen / AccountNotFrozen
-pause / unpause
-  given a hub already so                       it should refuse
-constructor
-  given treasury zero                          it should refuse with TreasuryZero
-"""
+"""freeze, unfreeze, pause, unpause, the constructor, and who may do what."""
 
 from __future__ import annotations
 
@@ -16,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hub_world import EUR, EXIT_DELAY_S, HUB_POWERS, UNIT, Order, Refusal, World, account, artifact
+from hub_world import EUR, EXIT_DELAY_S, HUB_POWERS, UNIT, USD, Order, Quote, Refusal, World, account, artifact
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "listCurrency": (1, "0x" + "11" * 20),
@@ -117,6 +107,40 @@ def test_freeze__random_sequence__holds_for_exactly_the_frozen(world: World) -> 
             assert world.refused(call, "settler") == Refusal("OrderPayerFrozen", (0, payer))
         else:
             call.call({"from": world.who["settler"]})
+
+
+def test_freeze__maker_that_shares_a_last_byte_with_a_frozen_one__is_filled(world: World) -> None:
+    first, second = _labels_sharing_a_last_byte()
+    makers = [world.fund(label, USD, UNIT) for label in (first, second)]
+    payer = world.fund("payer", EUR, UNIT)
+    world.send(world.hub.functions.freeze(makers[0]), "compliance")
+    for index, maker in enumerate(makers):
+        order = Order(payer, world.treasury, EUR, 1, USD, 1)
+        call = world.hub.functions.settle(*world.batch([order], [Quote(maker, USD, 1, EUR, 1)], [(0, 1)]).arguments())
+        if index == 0:
+            assert world.refused(call, "settler") == Refusal("QuoteMakerFrozen", (0, maker))
+        else:
+            world.send(call, "settler")
+
+
+def test_pause__by_its_holder__emits_and_holds_until_unpaused(world: World) -> None:
+    assert not world.hub.functions.paused().call()
+    receipt = world.send(world.hub.functions.pause(), "pauser")
+    assert world.chain.events(receipt) == [("Paused", {"account": world.who["pauser"]})]
+    assert world.hub.functions.paused().call()
+    receipt = world.send(world.hub.functions.unpause(), "pauser")
+    assert world.chain.events(receipt) == [("Unpaused", {"account": world.who["pauser"]})]
+    assert not world.hub.functions.paused().call()
+
+
+def test_authority__replaced_through_the_access_manager__decides_from_then_on(world: World) -> None:
+    assert world.hub.functions.authority().call() == world.manager.address
+    successor = world.chain.deploy(artifact("AccessManager"), world.who["governor"])
+    world.send(world.manager.functions.updateAuthority(world.hub.address, successor.address), "admin")
+    assert world.hub.functions.authority().call() == successor.address
+    refused = world.refused(world.hub.functions.pause(), "pauser")
+    assert refused == Refusal("AccessManagedUnauthorized", (world.who["pauser"],))
+    assert world.hub.functions.isConsumingScheduledOp().call() == bytes(4)
 
 
 def test_pause__already_so__refused(world: World) -> None:

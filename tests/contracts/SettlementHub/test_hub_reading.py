@@ -1,10 +1,4 @@
-"""positionOf, positionsOf, hashOrder, hashQuote, DOMAIN_SEPARATOR, the storage layout and the delta table
-
-hashOrder / hashQuote / DOMAIN_SEPARATOR       should equal what eth_account makes of the design's struct types
-positionsOf                                    should answer pairwise, and refuse lists of different lengths
-storage                                        should keep a position in one slot: balance below, nonce above
-DeltaTable                                     should sum per currency like a dictionary, whatever collides
-"""
+"""positionOf, positionsOf, hashOrder, hashQuote, DOMAIN_SEPARATOR, the storage layout and the delta table."""
 
 from __future__ import annotations
 
@@ -87,6 +81,22 @@ def test_positions_of__lists_of_different_lengths__refused(world: World) -> None
     assert world.refused(call, "stranger") == Refusal("LengthMismatch", (1, 0))
 
 
+def test_views__nothing_there__are_zero(world: World) -> None:
+    hub, nobody = world.hub.functions, account("nobody").address
+    assert hub.positionOf(nobody, EUR).call() == [0, 0]
+    assert (hub.tokenOf(999).call(), hub.totalOf(999).call()) == ("0x" + "00" * 20, 0)
+    assert hub.exitOf(nobody, EUR).call() == [0, 0, "0x" + "00" * 20]
+    assert hub.quoteSold(b"\x01" * 32).call() == 0
+    assert not hub.isSettled(7).call()
+    assert not hub.isFrozen(nobody).call()
+
+
+def test_domain__is_described_for_wallets(world: World) -> None:
+    described = world.hub.functions.eip712Domain().call()
+    assert described[1:5] == ["chainwallet", "1", world.chain.id, world.hub.address]
+    assert (described[0], described[5], described[6]) == (b"\x0f", bytes(32), [])
+
+
 def test_storage__position__is_one_slot_of_balance_and_nonce(world: World) -> None:
     payer = world.fund("payer", EUR, 9 * UNIT)
     world.settle(world.batch([Order(payer, payer, EUR, UNIT, EUR, UNIT, nonce=2**64 - 1)]))
@@ -124,8 +134,9 @@ def test_delta_table__any_moves__sums_like_a_dictionary(harness: Any, moves: lis
 def test_delta_table__255_currencies__fit_and_one_more_is_refused(harness: Any) -> None:
     chain, contract = harness
     moves = [(7 * index, 1, 7 * index, 2) for index in range(255)]
-    currencies, deltas, _ = contract.functions.run(moves, bytes(32)).call({"gas": 30_000_000})
-    assert currencies == [7 * index for index in range(255)]
+    canary = keccak(text="canary")
+    currencies, deltas, after = contract.functions.run(moves, canary).call({"gas": 30_000_000})
+    assert (currencies, after) == ([7 * index for index in range(255)], canary)
     assert set(deltas) == {-1}
     refused = chain.refused(contract.functions.run([*moves, (65_535, 1, 0, 1)], bytes(32)), chain.accounts[0])
     assert refused == Refusal("TooManyCurrencies")

@@ -1,24 +1,4 @@
-"""settle: the batch as a whole
-
-given a batch id
-  when it was settled before                   it should refuse with BatchAlreadySettled
-  when it is zero or the largest               it should settle
-  when it is new, in any sequence              it should settle and leave its neighbours unsettled
-given no orders                                it should refuse with BatchEmpty
-given bytes that are not exactly a batch       it should refuse with BatchMalformed
-given a corridor that is not in the table      it should refuse with OrderMalformed
-given the same order in another packed form    it should settle the same
-given credits above debits in a currency
-  when one unit is missing                     it should refuse with CurrencyNotConserved
-  when the maker is not filled enough          it should refuse with CurrencyNotConserved
-  when the currency is not listed              it should refuse with CurrencyNotConserved
-given debits above credits in several currencies    it should credit each surplus to the treasury
-given many currencies                          it should settle 200 of them, and refuse 256 with TooManyCurrencies
-given hundreds of payments                     it should settle them in one transaction
-given a paused hub                             it should refuse until it is unpaused; deposits go on
-given a caller without the role                it should refuse
-given calldata cut short                       it should refuse
-"""
+"""settle: the batch as a whole."""
 
 from __future__ import annotations
 

@@ -1,25 +1,4 @@
-"""settle: the quotes of a batch and what is taken from them
-
-given a quote signed by its maker
-  when a payment across currencies is filled from it
-    it should debit the maker what is sold and credit ceil(sold * buyAmount / sellAmountMax)
-    it should record the quote's digest as sold by that much and emit QuoteFilled
-  when it is filled in parts, in one batch and in several
-    it should pay each part rounded up and stop at sellAmountMax
-  when it stands twice in a batch              it should count both against one capacity
-  when two makers' quotes chain three currencies    it should settle the payment through both
-  when it is given and not filled              it should leave the maker alone
-  when an amount is zero                       it should refuse with QuoteAmountZero
-  when both currencies are one                 it should refuse with QuoteCurrenciesEqual
-  when the deadline has passed                 it should refuse with QuoteExpired
-  when the maker is frozen                     it should refuse with QuoteMakerFrozen
-  when the maker holds too little              it should refuse with FillFundsShort
-given a quote not signed as it stands          it should refuse with QuoteSignatureInvalid
-given a fill
-  when it names no quote                       it should refuse with FillQuoteUnknown
-  when it takes nothing                        it should refuse with FillAmountZero
-  when it takes more than is left              it should refuse with FillExceedsQuote
-"""
+"""settle: the quotes of a batch and what is taken from them."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def test_accepted__hold_order_and_transfer_in_one_commit(bench: Bench, monkeypat
     def cut_off(*_: object, **__: object) -> None:
         raise RuntimeError("cut off")
 
-    for place in ("place_orders", "_record", "use_quotes"):
+    for place in ("place_orders", "_record", "reserve_query"):
         with monkeypatch.context() as patch:
             patch.setattr(f"chainwallet.payments.acceptance.{place}", cut_off)
             with pytest.raises(RuntimeError, match="cut off"):

@@ -250,8 +250,9 @@ def _send_instead(bench: Bench, tx: ChainTx) -> None:
     with bench.database.transaction() as session:
         live = session.get_one(ChainTx, tx.id)
         live.kind = TxKind.FILLER
+        assert live.id is not None
         replace(
-            session, live, signer=services.operator, chain_id=services.node.chain_id, fees=Fees(200 * GWEI, 2 * GWEI)
+            session, live.id, signer=services.operator, chain_id=services.node.chain_id, fees=Fees(200 * GWEI, 2 * GWEI)
         )
 
 

@@ -14,8 +14,19 @@ from chainwallet.chain.indexer import follow
 from chainwallet.chain.node import Node, open_node
 from chainwallet.chain.outcome import Sent, Unknown
 from chainwallet.keys.signers import LocalSigner
+from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database
-from chainwallet.settlement.lanes import Call, ChainTx, Fees, TxKind, open_lane, reopen_from, store_calls
+from chainwallet.settlement.lanes import (
+    Call,
+    ChainTx,
+    Fees,
+    TxKind,
+    has_open,
+    open_lane,
+    reopen_from,
+    replace,
+    store_calls,
+)
 from chainwallet.settlement.submitter import Submitter, Sweep
 
 GWEI = 10**9
@@ -344,3 +355,14 @@ def test_lane__follows_the_chain_upwards_only(database: Database, lane: Callable
     with database.transaction() as session:
         open_lane(session, SINK, nonce=9)
     assert lane() == 9
+
+
+def test_has_open__replaced_meanwhile__is_as_old_as_its_first_version(post: Post) -> None:
+    """Else a payment whose money a fork took back would be failed although that money is on its way again."""
+    (tx,) = post.store()
+    moment = utc_now()
+    with post.database.transaction() as session:
+        replace(session, tx.id, signer=post.signer, chain_id=post.node.chain_id, fees=Fees(200 * GWEI, 2 * GWEI))
+    with post.database.transaction() as session:
+        assert has_open(session, post.signer.address, created_before=moment)
+        assert not has_open(session, post.signer.address, created_before=tx.created_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chainwallet.chain.contracts.artifacts import selector
@@ -49,6 +50,12 @@ def encode_allowance(owner: str, spender: str) -> bytes:
 def encode_minter_allowance(minter: str) -> bytes:
     """The call data of `minterAllowance`."""
     return _MINTER_ALLOWANCE + _address(minter)
+
+
+def balances_of(node: Node, tokens: Sequence[str], account: str, *, block: int | None = None) -> list[int]:
+    """What an account holds of several tokens, in units and in one round trip."""
+    calls = [(token, _BALANCE_OF + _address(account)) for token in tokens]
+    return [int.from_bytes(answer, "big") for answer in node.call_many(calls, block=block)]
 
 
 class CurrencyToken:

@@ -218,6 +218,12 @@ class SettlementHub:
         address = _address(self._call(encode_token_of(currency_id), block))
         return None if address == ZERO_ADDRESS else address
 
+    def tokens(self, currency_ids: Sequence[int], *, block: int | None = None) -> list[str | None]:
+        """As `token`, of several currencies in one round trip."""
+        calls = [(self.address, encode_token_of(currency_id)) for currency_id in currency_ids]
+        found = [_address(answer) for answer in self.node.call_many(calls, block=block)]
+        return [None if address == ZERO_ADDRESS else address for address in found]
+
     def quote_sold(self, quote_hash: bytes, *, block: int | None = None) -> int:
         """How many units of the quote with this digest have been sold."""
         return _number(self._call(_QUOTE_SOLD + quote_hash, block))

@@ -15,6 +15,7 @@ from chainwallet.controls.identity.customers import (
     clean_alias,
     clean_iban,
 )
+from chainwallet.kit.database import Query, ask
 from chainwallet.kit.errors import ChainwalletError
 
 _COLUMNS = "id, type, status, address, bank_id, country, full_name, alias, iban"
@@ -82,7 +83,12 @@ def resolve_payee(session: Session, ref: PayeeRef) -> Party | str:
 
 
 def resolve_payees(session: Session, refs: Sequence[PayeeRef]) -> list[Party | str | ChainwalletError]:
-    """One outcome per reference, in order, in one query.
+    """One outcome per reference, in order, in one query: see `payees_query`."""
+    return ask(session, payees_query(refs))
+
+
+def payees_query(refs: Sequence[PayeeRef]) -> Query[list[Party | str | ChainwalletError]]:
+    """One outcome per reference, in order.
 
     A customer is a Party; an address that is no customer's is itself (checksummed: anyone with a key
     can hold a position on chain); anything else is the error that its own request is answered with.
@@ -93,8 +99,15 @@ def resolve_payees(session: Session, refs: Sequence[PayeeRef]) -> list[Party | s
             keys.append(ref.key())
         except ChainwalletError as error:
             keys.append(error)
-    found = _find(session, [key for key in keys if isinstance(key, tuple)])
-    return [_outcome(key, found) if isinstance(key, tuple) else key for key in keys]
+    names: dict[str, list[str]] = {"customer_id": [], "address": [], "alias": [], "iban": []}
+    for kind, name in {key for key in keys if isinstance(key, tuple)}:
+        names[kind].append(name)
+
+    def read(rows: Sequence[Any]) -> list[Party | str | ChainwalletError]:
+        found = _by_name(rows)
+        return [_outcome(key, found) if isinstance(key, tuple) else key for key in keys]
+
+    return Query(_FIND if any(names.values()) else "", names, read)
 
 
 def parties_by_id(session: Session, customer_ids: Iterable[str]) -> dict[str, Party]:
@@ -123,17 +136,13 @@ def ids_to_addresses(session: Session, customer_ids: Iterable[str]) -> dict[str,
     return {row[0]: row[1] for row in rows}
 
 
-def _find(session: Session, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Party]:
-    if not keys:
-        return {}
-    names: dict[str, list[str]] = {"customer_id": [], "address": [], "alias": [], "iban": []}
-    for kind, name in set(keys):
-        names[kind].append(name)
-    rows = session.connection().exec_driver_sql(
-        f"SELECT {_COLUMNS} FROM customer WHERE id = ANY (%(customer_id)s::text[])"
-        " OR address = ANY (%(address)s::text[]) OR alias = ANY (%(alias)s::text[]) OR iban = ANY (%(iban)s::text[])",
-        names,
-    )
+_FIND = (
+    f"SELECT {_COLUMNS} FROM customer WHERE id = ANY (%(customer_id)s::text[])"
+    " OR address = ANY (%(address)s::text[]) OR alias = ANY (%(alias)s::text[]) OR iban = ANY (%(iban)s::text[])"
+)
+
+
+def _by_name(rows: Sequence[Any]) -> dict[tuple[str, str], Party]:
     found: dict[tuple[str, str], Party] = {}
     for row in rows:
         party = _party(row)

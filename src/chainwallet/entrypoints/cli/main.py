@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.table import Table
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.settings import Settings
 from chainwallet.kit.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from chainwallet.chain.receipts import Check
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Cross-border payments on an EVM chain.")
 _out = Console()
@@ -112,6 +115,30 @@ def reconcile(data_dir: DataDir = None) -> None:
     _out.print(f"balanced: {comparison.positions} positions equal the chain at block {comparison.as_of_block}")
 
 
+@app.command()
+def rebuild(
+    data_dir: DataDir = None,
+    adopt: Annotated[
+        bool, typer.Option(help="Book what differs as the chain has it: after restoring a backup.")
+    ] = False,
+) -> None:
+    """Make the settled books again from the chain alone and compare; exit status 1 if they differ."""
+    from chainwallet.entrypoints.cli.rebuilding import rebuild_now
+
+    with _plain_errors():
+        rebuilt = rebuild_now(_settings(data_dir), say=lambda what: _err.print(f"[dim]{what}[/]"), adopt_chain=adopt)
+    books = rebuilt.books
+    made = f"{len(books.claims.units)} positions, {len(books.payments)} payments, {len(books.deposits)} deposits"
+    if not rebuilt.differences:
+        _out.print(f"equal: {made} from the chain alone, as of block {books.claims.block_number}")
+        return
+    table = Table("what", "about", "difference", title=f"as of block {books.claims.block_number}")
+    for difference in rebuilt.differences:
+        table.add_row(difference.kind, difference.subject, difference.detail)
+    _out.print(table)
+    raise typer.Exit(1)
+
+
 @app.command("verify-receipt")
 def verify_receipt(
     file: Annotated[Path, typer.Argument(help="A receipt, as GET /v1/transfers/{id}/receipt gives it.")],
@@ -122,6 +149,39 @@ def verify_receipt(
 
     with _plain_errors():
         checks = verify(json.loads(file.read_text()), rpc_url=rpc_url)
+    _print_checks(checks)
+
+
+@app.command("verify-proof")
+def verify_proof(
+    file: Annotated[Path, typer.Argument(help="A proof, as GET /v1/customers/{id}/proof gives it.")],
+    rpc_url: Annotated[str, typer.Option(help="JSON-RPC address of any node of the chain.")],
+) -> None:
+    """Verify against the chain alone that one is counted and that reserves cover what is owed; exit status 1 if not."""
+    from chainwallet.reconciliation.inclusion import ProofMalformed
+    from chainwallet.reconciliation.inclusion import verify_proof as verify
+
+    with _plain_errors():
+        try:
+            document = json.loads(file.read_text())
+        except ValueError as error:
+            raise ProofMalformed(f"{file} is not JSON: {error}.") from error
+        checks = verify(document, rpc_url=rpc_url)
+    _print_checks(checks)
+
+
+@app.command("anchor-reserves")
+def anchor_reserves(data_dir: DataDir = None) -> None:
+    """State what everybody is owed at the last final block, and anchor its root on chain."""
+    from chainwallet.entrypoints.cli.anchoring import anchor_reserves_now
+
+    with _plain_errors():
+        stated = anchor_reserves_now(_settings(data_dir), say=lambda what: _err.print(f"[dim]{what}[/]"))
+    claims = sum(int(total["leaves"]) for total in stated.totals)
+    _out.print(f"anchored: {stated.root} over {claims} claims as of block {stated.block_number}", soft_wrap=True)
+
+
+def _print_checks(checks: Sequence[Check]) -> None:
     for check in checks:
         mark = "[green]ok[/]" if check.passed else "[bold red]NO[/]"
         _out.print(f"{mark} {check.claim}: {check.detail}")

@@ -27,7 +27,7 @@ def reconcile(services: Services, *, say: Callable[[str], None]) -> Comparison:
     if lock.take():
         say("catching up with the chain")
         try:
-            _catch_up(services)
+            catch_up(services)
         finally:
             lock.release()
     else:
@@ -38,7 +38,8 @@ def reconcile(services: Services, *, say: Callable[[str], None]) -> Comparison:
     return comparison
 
 
-def _catch_up(services: Services) -> None:
+def catch_up(services: Services) -> None:
+    """Index and book until nothing is left; only for whoever holds the leader's lock."""
     reconciler = Reconciler(services)
     while index_step(services) or reconciler.step():
         pass

@@ -9,7 +9,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from chainwallet.bootstrap import Services
+from chainwallet.entrypoints.workers.anchor import Anchorer
 from chainwallet.entrypoints.workers.deliver import deliver_step
+from chainwallet.entrypoints.workers.housekeep import purge_step, rates_step
 from chainwallet.entrypoints.workers.index import index_step
 from chainwallet.entrypoints.workers.ingest import ingest_step, market_step
 from chainwallet.entrypoints.workers.leadership import LeaderLock
@@ -21,10 +23,12 @@ from chainwallet.entrypoints.workers.submit import submit_step
 _log = structlog.get_logger(__name__)
 
 LEADER_CHECK_S = 1.0
+RATES_EVERY_S = 900.0
+PURGE_EVERY_S = 3_600.0
 
 
 class Crew:
-    """Starts what one process runs. Prices are refreshed everywhere; the chain's workers run in one process only.
+    """Starts what one process runs. Prices and rates are refreshed everywhere; the chain's workers run in one only.
 
     That process is the one whose database session holds the leader's lock. When it dies the session ends with it,
     and another process takes over within a second; when only the session dies, the process stops its chain workers
@@ -35,28 +39,35 @@ class Crew:
         self._services = services
         self._with_chain = with_chain
         self._stopping = threading.Event()
-        self._market = Worker("market", lambda: market_step(services), idle_s=1.0)
-        services.wakers[self._market.name] = self._market.wake
+        self._everywhere = [
+            Worker("market", lambda: market_step(services), idle_s=1.0),
+            Worker("rates", lambda: rates_step(services), idle_s=RATES_EVERY_S),
+        ]
+        for worker in self._everywhere:
+            services.wakers[worker.name] = worker.wake
         self._chain_workers: list[Worker] = []
         self._lock = LeaderLock(services.database)
         self._guard = threading.Thread(target=self._stand, name="worker-leader", daemon=True)
 
     def start(self) -> None:
-        self._market.start()
+        for worker in self._everywhere:
+            worker.start()
         if self._with_chain:
             self._guard.start()
 
     def stop(self) -> None:
         """Let every worker finish its step."""
         self._stopping.set()
-        self._market.stop()
-        self._market.join()
+        for worker in self._everywhere:
+            worker.stop()
+        for worker in self._everywhere:
+            worker.join()
         if self._guard.is_alive():
             self._guard.join(timeout=60)
 
     def unhealthy(self) -> list[str]:
         """Names of the workers that should run and do not, or that fail again and again."""
-        return [worker.name for worker in (self._market, *self._chain_workers) if not worker.healthy]
+        return [worker.name for worker in (*self._everywhere, *self._chain_workers) if not worker.healthy]
 
     @property
     def leads(self) -> bool:
@@ -101,5 +112,7 @@ class Crew:
             ("reconcile", Reconciler(services).step, 0.5),
             ("deliver", lambda: deliver_step(services), 1.0),
             ("ingest", lambda: ingest_step(services), 0.5),
+            ("purge", lambda: purge_step(services), PURGE_EVERY_S),
+            ("anchor", Anchorer(services).step, 1.0),
         ]
         return [Worker(name, step, idle_s=idle_s) for name, step, idle_s in steps]

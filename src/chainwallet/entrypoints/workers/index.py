@@ -7,6 +7,7 @@ from sqlmodel import Session
 
 from chainwallet.bootstrap import Services
 from chainwallet.chain.indexer import follow
+from chainwallet.entrypoints.workers.metrics import FOLLOWED_BLOCK, REORGANISATIONS
 from chainwallet.settlement.lanes import reopen_from
 
 _log = structlog.get_logger(__name__)
@@ -17,7 +18,9 @@ def index_step(services: Services) -> bool:
     progress = follow(
         services.database, services.node, services.hub, from_block=services.deployment.block, on_fork=_reopen
     )
+    FOLLOWED_BLOCK.set(progress.head)
     if progress.orphaned_blocks:
+        REORGANISATIONS.inc()
         _log.warning("chain_reorganised", orphaned_blocks=progress.orphaned_blocks, fork_block=progress.fork_block)
     if progress.new_blocks or progress.orphaned_blocks:
         services.wake("submit")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
+from chainwallet.entrypoints.workers.metrics import WORKER_FAILURES
+
 _log = structlog.get_logger(__name__)
 
 BACKOFF_MAX_S = 5.0
@@ -54,8 +56,10 @@ class Worker:
             try:
                 busy = self._step()
                 self.failures = 0
+                WORKER_FAILURES.labels(self.name).set(0)
             except Exception as error:
                 self.failures += 1
+                WORKER_FAILURES.labels(self.name).set(self.failures)
                 tell = _log.exception if self.failures == 1 else _log.error
                 tell("worker_step_failed", worker=self.name, failures=self.failures, error=repr(error))
                 self._stopping.wait(min(BACKOFF_MAX_S, 0.1 * 2 ** min(self.failures, 10)))

@@ -6,7 +6,9 @@ import structlog
 
 from chainwallet.bootstrap import Services
 from chainwallet.chain.indexer import final_block
+from chainwallet.entrypoints.workers.metrics import OPEN_BREAKS
 from chainwallet.ledger import AccountKey, InsufficientFunds
+from chainwallet.reconciliation.breaks import open_breaks
 from chainwallet.reconciliation.comparison import BooksKeepMoving, compare, record
 from chainwallet.reconciliation.matching import Booked, book_events
 
@@ -71,4 +73,5 @@ class Reconciler:
             _log.error("books_differ_from_chain", differences=[str(found) for found in comparison.differences[:5]])
         with services.database.transaction() as session:
             record(session, comparison)
+            OPEN_BREAKS.set(len(open_breaks(session)))
         self._touched.clear()

@@ -9,9 +9,10 @@ import structlog
 from chainwallet.bootstrap import Services
 from chainwallet.chain.errors import CallReverted
 from chainwallet.chain.fees import suggest
-from chainwallet.chain.indexer import followed_tip
+from chainwallet.chain.indexer import awaits_booking, followed_tip
 from chainwallet.entrypoints.workers.leave import find_due, leave_step
-from chainwallet.payments.deposits import submit_deposits
+from chainwallet.entrypoints.workers.metrics import OLDEST_ORDER, ORDERS_WAITING
+from chainwallet.payments.deposits import any_pending, submit_deposits
 from chainwallet.payments.endings import end_transfers, fail_expired
 from chainwallet.payments.exits import Exit
 from chainwallet.payments.transfers import TransferStatus, advance
@@ -28,14 +29,16 @@ SHORT = ("OrderFundsShort", "FillFundsShort")
 
 def settle_step(services: Services) -> bool:
     """One pass: deposits and exits out, orders that came too late failed, and a batch if one is due."""
-    done = _deposits(services)
     with services.database.transaction() as session:
-        done = bool(fail_expired(session)) or done
-        due = find_due(session)
-    if due:
-        done = _leave(services, due) or done
-    with services.database.transaction() as session:
+        deposits_wait, exits_due = any_pending(session), find_due(session)
+        done = bool(fail_expired(session))
         count, oldest_s = waiting(session)
+    ORDERS_WAITING.set(count)
+    OLDEST_ORDER.set(oldest_s)
+    if deposits_wait:
+        done = _deposits(services) or done
+    if exits_due:
+        done = _leave(services, exits_due) or done
     settings = services.settings
     if count and (count >= settings.batch_max or oldest_s * 1000 >= settings.batch_linger_ms):
         done = _batch(services) or done
@@ -70,7 +73,7 @@ def _leave(services: Services, due: list[Exit]) -> bool:
 
 def _batch(services: Services) -> bool:
     """Draft, clear, simulate and commit one batch. What would break it is found here, by name, not on chain."""
-    for _ in range(ATTEMPTS):
+    for attempt in range(1, ATTEMPTS + 1):
         with services.database.transaction() as session:
             draft = draft_batch(session, services.mids, limit=services.settings.batch_max)
             batch_id = next_batch_id(session) if draft is not None and draft.orders else 0
@@ -82,6 +85,10 @@ def _batch(services: Services) -> bool:
         except CallReverted as reverted:
             if reverted.name in SHORT and _is_chain_behind(services, _placed_at(draft, reverted)):
                 return False  # the money is on its way back: the draft is simulated again when it is there
+            if reverted.name == "BatchAlreadySettled" and attempt < ATTEMPTS:
+                continue  # these books were restored from before that batch: its number is taken
+            if _are_books_behind(services, draft, reverted):
+                return False  # an order of the draft is settled already: booking it takes it out
             _remove_culprit(services, draft, reverted)
             continue
         try:
@@ -127,6 +134,20 @@ def _is_chain_behind(services: Services, moment: datetime) -> bool:
         return True
     block = services.node.block(tip.number)
     return block is None or block.hash != tip.hash  # a fork that is not followed yet
+
+
+def _are_books_behind(services: Services, draft: Draft, reverted: CallReverted) -> bool:
+    """Whether the chain may have settled the order it refuses already: it has blocks or an event not booked here.
+
+    So it is when the books were restored from a backup. An order is failed only by books that know all the chain does.
+    """
+    if "order" not in reverted.args_by_name:
+        return False
+    head, order = services.node.head(), draft.orders[reverted.args_by_name["order"]]
+    with services.database.transaction() as session:
+        tip = followed_tip(session)
+        is_settled = awaits_booking(session, "PaymentSettled", order.order_hash)
+    return is_settled or tip is None or tip.number < head.number
 
 
 def _remove_culprit(services: Services, draft: Draft, reverted: CallReverted) -> None:

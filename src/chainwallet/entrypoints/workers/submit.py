@@ -5,12 +5,13 @@ from __future__ import annotations
 from sqlmodel import Session
 
 from chainwallet.bootstrap import Services
+from chainwallet.entrypoints.workers.metrics import TRANSACTIONS_REPLACED, TRANSACTIONS_REVERTED
 from chainwallet.payments.deposits import resubmit_group
 from chainwallet.payments.endings import end_overtaken
 from chainwallet.payments.exits import undo_exit_call
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import fail_batch, overtaken_orders
-from chainwallet.settlement.lanes import ChainTx, TxKind
+from chainwallet.settlement.lanes import OpenTx, TxKind
 from chainwallet.settlement.submitter import Submitter
 
 
@@ -24,12 +25,14 @@ def submit_step(services: Services) -> bool:
         cap_wei=services.gas_price_max_wei,
         on_reverted=undo,
     ).sweep()
+    TRANSACTIONS_REPLACED.inc(done.replaced)
+    TRANSACTIONS_REVERTED.inc(len(done.reverted))
     if done.sent:
         services.wake("index")
     return done.progress
 
 
-def undo(session: Session, tx: ChainTx) -> None:
+def undo(session: Session, tx: OpenTx) -> None:
     """A reverted transaction moved nothing: what it was for waits for another one."""
     if tx.kind == TxKind.SETTLE:
         _undo_batch(session, int(tx.reference))

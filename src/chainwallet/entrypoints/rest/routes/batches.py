@@ -18,7 +18,8 @@ from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_respons
 from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import Money, format_units
-from chainwallet.settlement.batches import Batch, BatchFill, BatchUnknown, find_batch, list_batches
+from chainwallet.market.picture import batch_svg
+from chainwallet.settlement.batches import Batch, BatchFill, BatchUnknown, batch_flows, find_batch, list_batches
 from chainwallet.settlement.lanes import ChainTx
 
 router = new_router(tag="batches")
@@ -93,6 +94,23 @@ def get_batch(batch_id: BatchId, request: Request, principal: Operator) -> Respo
     with services.database.transaction() as session:
         batch, fills, transfers, tx = find_batch(session, batch_id)
     return json_response({**show(batch, tx), "transfers": transfers, "fills": [_fill(fill) for fill in fills]})
+
+
+@router.get(
+    "/v1/batches/{batch_id}/picture.svg",
+    response_class=Response,
+    summary="A batch as a picture: what customers sent past each other, and what makers were asked",
+    responses=problem_responses(BatchUnknown) | {200: {"content": {"image/svg+xml": {}}}},
+)
+def get_picture(batch_id: BatchId, request: Request, principal: Operator) -> Response:
+    demand_operator(principal)
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        flows, legs = batch_flows(session, batch_id)
+    title = f"Batch {batch_id}: {len(flows)} payments"
+    drawn = batch_svg(flows, legs, services.mids.weights("USD"), title=title, unit="USD")
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return Response(drawn, media_type="image/svg+xml", headers=headers)
 
 
 def show(batch: Batch, tx: ChainTx | None) -> dict[str, Any]:

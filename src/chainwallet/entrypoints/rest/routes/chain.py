@@ -9,8 +9,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from chainwallet.bootstrap import Services
+from chainwallet.controls.identity.access import visible_customer
 from chainwallet.controls.identity.api_keys import Scope
 from chainwallet.controls.identity.authenticator import Principal
+from chainwallet.controls.identity.customers import CustomerUnknown
 from chainwallet.entrypoints.rest.auth import demand_operator, require
 from chainwallet.entrypoints.rest.models import timestamp
 from chainwallet.entrypoints.rest.problems import problem_responses
@@ -19,6 +21,7 @@ from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import UNIT_DIGITS, currency
 from chainwallet.reconciliation.breaks import open_breaks
 from chainwallet.reconciliation.comparison import BooksKeepMoving, compare, record
+from chainwallet.reconciliation.reserves import ReservesNotAnchored, proof_for
 from chainwallet.settlement.lanes import count_confirmed
 
 router = new_router(tag="chain")
@@ -54,6 +57,44 @@ class ReconciliationOut(BaseModel):
     as_of_block: int
     positions: int = Field(description="How many positions were compared.")
     breaks: list[BreakOut]
+
+
+class SumOut(BaseModel):
+    hash: str
+    units: str = Field(description="Non-negative, in millionths of the currency unit.")
+
+
+class CurrencyTotalOut(SumOut):
+    """The tree of a currency's claims: its top, and how many leaves it has."""
+
+    currency: str
+    leaves: int
+
+
+class ClaimOut(BaseModel):
+    """A leaf, and the siblings on its way to the top, from below."""
+
+    currency: str
+    units: str
+    salt: str
+    place: int
+    siblings: list[SumOut]
+
+
+class ProofOut(BaseModel):
+    """That an account's claims are counted in what was anchored; docs/reserves.md has the encoding."""
+
+    version: int
+    chain_id: int
+    hub: str
+    anchor: str
+    block_number: int
+    block_hash: str
+    period: int = Field(description="Unix second of the block, under which the root is anchored.")
+    root: str
+    currencies: list[CurrencyTotalOut]
+    account: str
+    positions: list[ClaimOut]
 
 
 @router.get("/v1/chain", response_model=ChainOut, summary="Where the money is")
@@ -101,3 +142,25 @@ def get_reconciliation(request: Request, principal: Reader) -> Response:
             ],
         }
     )
+
+
+@router.get(
+    "/v1/customers/{customer_id}/proof",
+    response_model=ProofOut,
+    summary="Proof that a customer is counted among what is owed",
+    responses=problem_responses(CustomerUnknown, ReservesNotAnchored),
+)
+def get_proof(customer_id: str, request: Request, principal: Reader) -> Response:
+    """As of the newest anchored statement. `chainwallet verify-proof` checks it with a node and nothing of ours."""
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        customer = visible_customer(session, principal, customer_id)
+        return json_response(
+            proof_for(
+                session,
+                customer.address,
+                chain_id=services.node.chain_id,
+                hub=services.hub.address,
+                anchor=services.deployment.anchor,
+            )
+        )

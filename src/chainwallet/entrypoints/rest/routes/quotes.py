@@ -18,8 +18,8 @@ from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import InvalidAmount, Money, UnknownCurrency, currency
-from chainwallet.market.errors import MarketAmountTooSmall, MarketInsufficientLiquidity, MarketNoRoute
-from chainwallet.payments.quotes import PriceRequest, Quote
+from chainwallet.market.errors import MarketAmountTooSmall, MarketInsufficientLiquidity, MarketNoRoute, MarketRateStale
+from chainwallet.payments.quotes import PriceRequest, Quote, QuoteTooCostly
 
 router = new_router(tag="quotes")
 
@@ -95,7 +95,13 @@ class QuoteOut(BaseModel):
     response_model=QuoteOut,
     summary="Ask for a firm quote",
     responses=problem_responses(
-        UnknownCurrency, InvalidAmount, MarketNoRoute, MarketInsufficientLiquidity, MarketAmountTooSmall
+        UnknownCurrency,
+        InvalidAmount,
+        MarketNoRoute,
+        MarketInsufficientLiquidity,
+        MarketAmountTooSmall,
+        MarketRateStale,
+        QuoteTooCostly,
     ),
 )
 async def create_quote(

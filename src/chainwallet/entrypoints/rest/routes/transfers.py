@@ -25,7 +25,7 @@ from chainwallet.entrypoints.rest.routes.quotes import PriceIn
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import InvalidAmount, UnknownCurrency
 from chainwallet.ledger import InsufficientFunds
-from chainwallet.market.errors import MarketAmountTooSmall, MarketInsufficientLiquidity, MarketNoRoute
+from chainwallet.market.errors import MarketAmountTooSmall, MarketInsufficientLiquidity, MarketNoRoute, MarketRateStale
 from chainwallet.payments.candidates import PayerUnknown, TransferRequest
 from chainwallet.payments.endings import cancel_transfer, end_transfers
 from chainwallet.payments.quotes import (
@@ -34,6 +34,7 @@ from chainwallet.payments.quotes import (
     QuoteExpired,
     QuoteLimitNotMet,
     QuoteLiquidityGone,
+    QuoteTooCostly,
     QuoteUnknown,
     QuoteUsed,
 )
@@ -162,9 +163,11 @@ class TransferPage(BaseModel):
     responses=problem_responses(
         QuoteAmbiguous,
         QuoteLimitNotMet,
+        QuoteTooCostly,
         MarketNoRoute,
         MarketInsufficientLiquidity,
         MarketAmountTooSmall,
+        MarketRateStale,
         UnknownCurrency,
         InvalidAmount,
         QuoteUnknown,
