@@ -35,6 +35,7 @@ from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, TransferRequest
 from chainwallet.payments.quotes import Pricer, Quote, store_quotes
 from chainwallet.settlement.lanes import open_lane
+from chainwallet.settlement.snapshots import Snapshots
 
 _log = structlog.get_logger(__name__)
 
@@ -151,6 +152,7 @@ def open_services(settings: Settings, *, say: Callable[[str], None] = lambda _: 
     kek = load_kek(settings.key_encryption_key, settings.data_dir)
     vault = Vault(kek)
     vault.pin(domain)
+    operator.pin(domain)
     with database.transaction() as session:
         pin(session, node, deployment.hub)
         vault.ensure_readable(session)
@@ -177,6 +179,7 @@ def _wire(
         ttl_s=settings.quote_ttl_s,
         cost_bps_max=settings.cost_bps_max,
         rates_age_max_days=settings.rates_age_max_days if settings.rates_url is not None else None,
+        snapshots=Snapshots(operator, domain),
     )
     pricer.refresh()
     acceptance = Acceptance(

@@ -95,6 +95,9 @@ class Client:
     def receipt(self, transfer_id: str) -> Json:
         return self.get(f"/v1/transfers/{transfer_id}/receipt")
 
+    def execution(self, transfer_id: str) -> Json:
+        return self.get(f"/v1/transfers/{transfer_id}/execution")
+
     def upload_payments(self, xml: bytes) -> Json:
         """Hand in a pain.001 file; the answer names it, GET /v1/payment-files/{id} tells how far it is."""
         return self._send("POST", "/v1/payment-files", content=xml, headers={"Content-Type": "application/xml"})

@@ -8,11 +8,13 @@ from datetime import datetime
 from threading import Lock
 
 from chainwallet.keys.addresses import ZERO_ADDRESS
+from chainwallet.keys.attestations import Attestation, MarketCommitment, QuoteAcknowledgement
 from chainwallet.keys.errors import PolicyRefused
 from chainwallet.keys.intents import Domain, ExitOrder, MakerQuote, PaymentOrder, Transaction
 from chainwallet.kit.clock import unix_seconds, utc_now
 
 DEADLINE_HORIZON_S = 7 * 24 * 3600
+CLOCKS_DIFFER_S = 60
 
 
 class IntentPolicy:
@@ -74,6 +76,14 @@ class IntentPolicy:
         if not order.units:
             raise PolicyRefused("An exit takes more than zero units.")
         self._check_deadline(order.deadline)
+
+    def check_attestation(self, domain: Domain, attestation: Attestation) -> None:
+        """PolicyRefused unless it is a statement for this hub, of a time that is not ahead."""
+        if type(attestation) not in (MarketCommitment, QuoteAcknowledgement):
+            raise PolicyRefused(f"An operator attests to markets and quotes, not to a {type(attestation).__name__}.")
+        self._check_domain(domain)
+        if attestation.stated_at > unix_seconds(self._clock()) + CLOCKS_DIFFER_S:
+            raise PolicyRefused("What is attested to has not happened yet.")
 
     def _check_domain(self, domain: Domain) -> None:
         if self._domain is None:

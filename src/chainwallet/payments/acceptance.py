@@ -42,6 +42,7 @@ from chainwallet.payments.candidates import (
     hold,
     refuse,
 )
+from chainwallet.payments.particulars import market_named, memo_of, particulars
 from chainwallet.payments.quotes import (
     OUTLIVES_S,
     Quote,
@@ -53,7 +54,6 @@ from chainwallet.payments.quotes import (
     quotes_query,
     store_quotes,
 )
-from chainwallet.payments.receipts import memo_of, particulars
 from chainwallet.payments.transfers import (
     Transfer,
     TransferNotInReview,
@@ -266,6 +266,7 @@ class Acceptance:
             purpose=c.request.purpose,
             reference=c.request.reference,
             end_to_end_id=c.request.end_to_end_id,
+            market=market_named(c.quote),
         )
         return PaymentOrder(
             payer=c.payer.address,

@@ -19,11 +19,9 @@ from chainwallet.kit.database import insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import Money
-from chainwallet.market.routing import Router
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, PayerUnknown, TransferRequest
 from chainwallet.payments.quotes import Pricer, PriceRequest, Quote, QuoteLiquidityGone
-from chainwallet.settlement.makers import live_book
 
 Draft = tuple["FileInstruction", Quote, str]
 
@@ -171,7 +169,7 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
     if not rows:
         return 0
     tenants = _tenants(session, {row.file_id for row in rows})
-    router = Router(live_book(session, lasting_s=pricer.ttl_s))
+    market = pricer.market_in(session)
     drafts: list[Draft] = []
     outcomes: dict[tuple[str, int], Accepted | Exception] = {}
     used = _used_uetrs(session, [row.uetr for row in rows if row.uetr is not None])
@@ -188,7 +186,7 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
             if row.uetr in used:
                 raise UetrUsed("A transfer with this UETR exists already; nothing was done again.")
             drafts.append(
-                (row, pricer.price(_price_request(row), owner_id=tenants[row.file_id], router=router), payer.id)
+                (row, pricer.price(_price_request(row), owner_id=tenants[row.file_id], market=market), payer.id)
             )
             drafted.add(row.uetr)
         except ChainwalletError as refusal:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from sqlalchemy import Column, DateTime, Numeric
+from sqlalchemy import Column, DateTime, Index, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel
 
@@ -24,8 +24,10 @@ from chainwallet.market.model import Book, Leg
 from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.market.routing import Router
 from chainwallet.settlement.makers import live_book
+from chainwallet.settlement.snapshots import SnapshotName, Snapshots
 
 BPS = 10_000
+RENEWED_AFTER_S = 20
 OUTLIVES_S = 30  # a maker's quote must outlive the customer's, so that the batch can still fill it
 
 
@@ -69,7 +71,10 @@ class QuoteLimitNotMet(ChainwalletError):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a customer is offered: both amounts exact. `legs` price it: units per maker quote."""
+    """What a customer is offered: both amounts exact. `legs` price it: units per maker quote.
+
+    `market_root` and `market_taken_at` name the snapshot of the market that it was priced on.
+    """
 
     id: str
     owner_id: str | None
@@ -84,12 +89,15 @@ class Quote:
     legs: list[dict[str, Any]]
     expires_at: datetime
     created_at: datetime
+    market_root: str | None = None
+    market_taken_at: datetime | None = None
 
 
 class QuoteRow(SQLModel, table=True):
     """A quote as it is stored. The one transfer that it may make names it, uniquely."""
 
     __tablename__ = "quote"
+    __table_args__ = (Index("ix_quote_market", "market_root", "market_taken_at"),)
 
     id: str = Field(primary_key=True)
     owner_id: str | None = None
@@ -104,6 +112,8 @@ class QuoteRow(SQLModel, table=True):
     legs: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    market_root: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    market_taken_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +130,19 @@ class PriceRequest:
     limit: Money | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Market:
+    """The makers' quotes of one moment: the router over them, and the snapshot that commits to them."""
+
+    router: Router
+    name: SnapshotName | None = None
+
+
 class Pricer:
     """Prices payments over the latest snapshot of the market; `refresh` takes a new one.
 
-    Mid is that of the newest fixing of `rates`; once it is more than `rates_age_max_days` old, nothing is priced.
+    With `snapshots`, each is committed to before anything is priced on it, and anew every RENEWED_AFTER_S. Mid is that
+    of the newest fixing of `rates`; once it is more than `rates_age_max_days` old, nothing is priced.
     """
 
     def __init__(
@@ -135,27 +154,46 @@ class Pricer:
         ttl_s: int,
         cost_bps_max: int = BPS,
         rates_age_max_days: int | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self._rates = rates
+        self._snapshots = snapshots
         self._rates_age_max = None if rates_age_max_days is None else timedelta(days=rates_age_max_days)
         self._database = database
         self._fee_bps = fee_bps
         self._cost_bps_max = cost_bps_max
         self.ttl_s = ttl_s
         self._lock = threading.Lock()
-        self._version = 0
-        self._router = Router(Book(version=0, offers=(), inventory_units={}))
-        self._book = Book(version=0, offers=(), inventory_units={})
+        self._market = Market(Router(Book(version=0, offers=(), inventory_units={})))
 
     def refresh(self) -> None:
         """Take the makers' quotes as they are in the database now."""
-        with self._lock, self._database.transaction() as session:
-            book = live_book(session, lasting_s=self.ttl_s + OUTLIVES_S, version=self._version + 1)
-            if book.offers != self._book.offers or book.inventory_units != self._book.inventory_units:
-                self._version += 1
-                self._router, self._book = Router(book), book
+        with self._lock:
+            old = self._market
+            with self._database.transaction() as session:
+                version = old.router.book.version + 1
+                book = live_book(session, lasting_s=self.ttl_s + OUTLIVES_S, version=version)
+                is_same = (book.offers, book.inventory_units) == (
+                    old.router.book.offers,
+                    old.router.book.inventory_units,
+                )
+                if is_same and not self._is_old(old.name):
+                    return
+                market = Market(old.router if is_same else Router(book), self._commit_to(session, book))
+            self._market = market
 
-    def price(self, request: PriceRequest, *, owner_id: str | None = None, router: Router | None = None) -> Quote:
+    def market_in(self, session: Session) -> Market:
+        """The makers' quotes as this transaction sees them, for payments that are priced and accepted in it."""
+        book = live_book(session, lasting_s=self.ttl_s)
+        return Market(Router(book), self._commit_to(session, book))
+
+    def _commit_to(self, session: Session, book: Book) -> SnapshotName | None:
+        return None if self._snapshots is None else self._snapshots.take(session, book)
+
+    def _is_old(self, name: SnapshotName | None) -> bool:
+        return name is not None and utc_now() - name.taken_at > timedelta(seconds=RENEWED_AFTER_S)
+
+    def price(self, request: PriceRequest, *, owner_id: str | None = None, market: Market | None = None) -> Quote:
         """A firm quote, not yet stored.
 
         MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET, QUOTE_TOO_COSTLY,
@@ -166,7 +204,8 @@ class Pricer:
             raise MarketRateStale(
                 f"The reference rates are of {fixing.date}; nothing is quoted until newer ones arrive."
             )
-        router = router or self._router
+        market = market or self._market
+        router, name = market.router, None if request.source == request.target else market.name
         if request.fixed_source is not None:
             source_units, target_units, fee_units, legs = self._from_source(router, request, request.fixed_source.units)
         elif request.fixed_target is not None:
@@ -196,6 +235,8 @@ class Pricer:
             legs=[leg_row(leg) for leg in legs],
             expires_at=now + timedelta(seconds=self.ttl_s),
             created_at=now,
+            market_root=None if name is None else name.root,
+            market_taken_at=None if name is None else name.taken_at,
         )
 
     def _is_more_than_rounding(

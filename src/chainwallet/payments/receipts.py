@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -11,8 +9,12 @@ from sqlmodel import Session, col, select
 from chainwallet.chain.indexer import ChainEvent
 from chainwallet.keys.intents import Domain
 from chainwallet.keys.typed_data import typed_data
+from chainwallet.kit.database import ask
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money
+from chainwallet.payments.executions import ExecutionNotReady, ExecutionWithoutMarket, execution, summary_of
+from chainwallet.payments.particulars import particulars_of
+from chainwallet.payments.quotes import quotes_query
 from chainwallet.payments.transfers import Transfer, TransferStatus, find_transfer
 from chainwallet.settlement.orders import PlacedOrder
 
@@ -23,21 +25,11 @@ class ReceiptNotReady(ChainwalletError):
     retryable = True
 
 
-def particulars(
-    *, uetr: str, purpose: str | None, reference: str | None, end_to_end_id: str | None
-) -> dict[str, str | None]:
-    """What an order's memo commits to, and no one learns from the chain."""
-    return {"uetr": uetr, "purpose": purpose, "reference": reference, "end_to_end_id": end_to_end_id}
+def receipt(session: Session, transfer_id: str, domain: Domain, *, operator: str) -> dict[str, Any]:
+    """The receipt of a settled transfer. TRANSFER_UNKNOWN, RECEIPT_NOT_READY.
 
-
-def memo_of(details: dict[str, str | None]) -> bytes:
-    """SHA-256 of the particulars as canonical JSON (sorted keys, no spaces, UTF-8)."""
-    document = json.dumps(details, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(document.encode()).digest()
-
-
-def receipt(session: Session, transfer_id: str, domain: Domain) -> dict[str, Any]:
-    """The receipt of a settled transfer. TRANSFER_UNKNOWN, RECEIPT_NOT_READY."""
+    `operator` is whose name the markets are committed to under.
+    """
     transfer = find_transfer(session, transfer_id)
     if transfer.status not in (TransferStatus.SETTLED, TransferStatus.RETURNED):
         raise ReceiptNotReady(f"The transfer is {transfer.status}; its receipt exists once it is settled.")
@@ -53,7 +45,7 @@ def receipt(session: Session, transfer_id: str, domain: Domain) -> dict[str, Any
         raise ReceiptNotReady("A fork of the chain undid the settlement and it is sent again; ask again shortly.")
     return {
         "version": 1,
-        "transfer": _transfer_part(transfer),
+        "transfer": _transfer_part(session, transfer),
         "order": typed_data(domain, order.signed()),
         "order_hash": order.order_hash,
         "signature": "0x" + bytes(order.signature).hex(),
@@ -66,20 +58,25 @@ def receipt(session: Session, transfer_id: str, domain: Domain) -> dict[str, Any
             "block_hash": event.block_hash,
             "log_index": event.log_index,
         },
+        "execution": _execution_part(session, transfer_id, domain, operator),
     }
 
 
-def _transfer_part(transfer: Transfer) -> dict[str, Any]:
+def _execution_part(session: Session, transfer_id: str, domain: Domain, operator: str) -> dict[str, Any] | None:
+    """The winning path, its prices and the ranking; None where nothing was exchanged."""
+    try:
+        return summary_of(execution(session, transfer_id, domain, operator=operator))
+    except (ExecutionWithoutMarket, ExecutionNotReady):
+        return None
+
+
+def _transfer_part(session: Session, transfer: Transfer) -> dict[str, Any]:
+    quote, _ = ask(session, quotes_query([transfer.quote_id]))[transfer.quote_id]
     source = Money(transfer.source_currency, int(transfer.source_units))
     target = Money(transfer.target_currency, int(transfer.target_units))
     return {
         "id": transfer.id,
         "source_amount": {"currency": source.code, "value": source.value},
         "target_amount": {"currency": target.code, "value": target.value},
-        "particulars": particulars(
-            uetr=transfer.uetr,
-            purpose=transfer.purpose,
-            reference=transfer.reference,
-            end_to_end_id=transfer.end_to_end_id,
-        ),
+        "particulars": particulars_of(transfer, quote),
     }

@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, LargeBinary, Numeric, Text, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
+from chainwallet.keys.attestations import QuoteAcknowledgement
 from chainwallet.keys.intents import Domain, quote_digest
 from chainwallet.keys.intents import MakerQuote as SignedQuote
 from chainwallet.keys.signers import Signer
+from chainwallet.keys.typed_data import typed_data
 from chainwallet.kit.clock import unix_seconds, utc_now
 from chainwallet.kit.database import Query, ask, insert_many
 from chainwallet.kit.errors import ChainwalletError
@@ -134,6 +137,21 @@ def post_quotes(
     return rows
 
 
+def acknowledge(quote: MakerQuote, *, operator: Signer, domain: Domain) -> dict[str, Any]:
+    """What a maker can hold against the operator: the quote as it is signed, and that it was taken in, and when.
+
+    Made anew each time it is asked for; the same every time. `received_at` in Unix seconds.
+    """
+    received_at = unix_seconds(quote.created_at)
+    statement = QuoteAcknowledgement(bytes.fromhex(quote.quote_hash.removeprefix("0x")), received_at)
+    return {
+        "quote": typed_data(domain, quote.signed()),
+        "signature": "0x" + bytes(quote.signature).hex(),
+        "received_at": str(received_at),
+        "operator_signature": "0x" + operator.sign_attestation(domain, statement).hex(),
+    }
+
+
 def withdraw_quote(session: Session, quote_id: str) -> MakerQuote:
     """Take a quote off the market. What payments have reserved of it stays good. MAKER_QUOTE_UNKNOWN."""
     return _close_quote(session, quote_id, MakerQuoteStatus.WITHDRAWN)
@@ -151,6 +169,14 @@ def _close_quote(session: Session, quote_id: str, status: MakerQuoteStatus) -> M
     if quote.status != MakerQuoteStatus.REFUSED:
         quote.status = status
         session.add(quote)
+    return quote
+
+
+def find_quote(session: Session, quote_id: str) -> MakerQuote:
+    """MAKER_QUOTE_UNKNOWN."""
+    quote = session.get(MakerQuote, quote_id)
+    if quote is None:
+        raise MakerQuoteUnknown("No maker quote has this id.")
     return quote
 
 

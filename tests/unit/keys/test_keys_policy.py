@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from eth_account.messages import encode_typed_data
 from pydantic import SecretStr
 
 from chainwallet.keys.addresses import ZERO_ADDRESS
-from chainwallet.keys.errors import PolicyRefused
+from chainwallet.keys.attestations import MarketCommitment, QuoteAcknowledgement, attestation_digest
+from chainwallet.keys.errors import InvalidIntent, PolicyRefused
 from chainwallet.keys.intents import (
     Domain,
     ExitOrder,
@@ -22,7 +24,8 @@ from chainwallet.keys.intents import (
     order_digest,
     quote_digest,
 )
-from chainwallet.keys.policy import DEADLINE_HORIZON_S, IntentPolicy, TransactionPolicy
+from chainwallet.keys.keccak import keccak
+from chainwallet.keys.policy import CLOCKS_DIFFER_S, DEADLINE_HORIZON_S, IntentPolicy, TransactionPolicy
 from chainwallet.keys.signatures import SecretKey, recover
 from chainwallet.keys.signers import LocalSigner, ManagedSigner, Signer
 
@@ -205,7 +208,47 @@ def test_signers__unknown_type_of_intent__refused(make: Any, intent: Any) -> Non
 @pytest.mark.parametrize("make", [managed, local])
 def test_signers__no_public_way_to_a_digest_or_the_key(make: Any) -> None:
     public = {name for name in dir(make()) if not name.startswith("_")}
-    assert public <= {"address", "owner_id", "pin", "sign_exit", "sign_order", "sign_quote", "sign_transaction"}
+    intents = {"sign_attestation", "sign_exit", "sign_order", "sign_quote", "sign_transaction"}
+    assert public <= {"address", "owner_id", "pin"} | intents
+
+
+@pytest.mark.parametrize("statement", [MarketCommitment, QuoteAcknowledgement])
+def test_sign_attestation__of_what_has_happened__by_the_operator_alone(statement: type[Any]) -> None:
+    stated = statement(b"\x07" * 32, NOW_S)
+    signer = local()
+    assert recover(attestation_digest(DOMAIN, stated), signer.sign_attestation(DOMAIN, stated)) == signer.address
+    with pytest.raises(PolicyRefused, match="not happened"):
+        signer.sign_attestation(DOMAIN, statement(b"\x07" * 32, NOW_S + CLOCKS_DIFFER_S + 1))
+    with pytest.raises(PolicyRefused, match="not to a"):
+        signer.sign_attestation(DOMAIN, ORDER)  # type: ignore[arg-type]
+    with pytest.raises(PolicyRefused):
+        signer.sign_attestation(replace(DOMAIN, chain_id=1), stated)
+    with pytest.raises(PolicyRefused, match="never a"):
+        managed().sign_attestation(DOMAIN, stated)
+    with pytest.raises(InvalidIntent):
+        statement(b"short", NOW_S)
+
+
+def test_attestations__of_one_subject__are_two_things_to_sign() -> None:
+    subject = b"\x07" * 32
+    market, quote = MarketCommitment(subject, NOW_S), QuoteAcknowledgement(subject, NOW_S)
+    assert attestation_digest(DOMAIN, market) != attestation_digest(DOMAIN, quote)
+    document = {
+        "types": {
+            "EIP712Domain": [
+                {"name": "name", "type": "string"},
+                {"name": "version", "type": "string"},
+                {"name": "chainId", "type": "uint256"},
+                {"name": "verifyingContract", "type": "address"},
+            ],
+            "MarketCommitment": [{"name": "root", "type": "bytes32"}, {"name": "takenAt", "type": "uint64"}],
+        },
+        "primaryType": "MarketCommitment",
+        "domain": {"name": "chainwallet", "version": "1", "chainId": 31337, "verifyingContract": HUB},
+        "message": {"root": subject, "takenAt": NOW_S},
+    }
+    foreign = encode_typed_data(full_message=document)
+    assert keccak(b"\x19" + foreign.version + foreign.header + foreign.body) == attestation_digest(DOMAIN, market)
 
 
 def test_managed_signer__any_transaction__refused() -> None:

@@ -152,6 +152,27 @@ def verify_receipt(
     _print_checks(checks)
 
 
+@app.command("verify-execution")
+def verify_execution(
+    file: Annotated[Path, typer.Argument(help="A record, as GET /v1/transfers/{id}/execution gives it.")],
+    operator: Annotated[str | None, typer.Option(help="Address that should have committed to the market.")] = None,
+    acknowledgement: Annotated[
+        Path | None, typer.Option(help="A maker's acknowledged quote: was it withheld from this payment?")
+    ] = None,
+) -> None:
+    """Verify from the record alone that nothing on offer was cheaper; exit status 1 if anything in it is not so."""
+    from chainwallet.payments.execution_check import ExecutionMalformed, check_execution
+
+    with _plain_errors():
+        try:
+            document = json.loads(file.read_text())
+            acknowledged = None if acknowledgement is None else json.loads(acknowledgement.read_text())
+        except ValueError as error:
+            raise ExecutionMalformed(f"This is not JSON: {error}.") from error
+        checks = check_execution(document, operator=operator, acknowledgement=acknowledged)
+    _print_checks(checks)
+
+
 @app.command("verify-proof")
 def verify_proof(
     file: Annotated[Path, typer.Argument(help="A proof, as GET /v1/customers/{id}/proof gives it.")],

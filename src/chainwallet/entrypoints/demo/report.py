@@ -78,6 +78,7 @@ def report_rows(figures: Mapping[str, Any]) -> list[Row]:
         *rows,
         ("books equal to the chain", "yes" if balanced else "NO", "" if balanced else "see GET /v1/reconciliation"),
         ("receipts verified", _count(figures["receipts_verified"]), "drawn at random, from the chain alone"),
+        ("best execution verified", _count(figures["executions_verified"]), "drawn at random, from each record alone"),
         ("wall time", _duration(1000 * figures["seconds"]), speed),
     ]
 

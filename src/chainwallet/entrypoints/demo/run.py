@@ -27,6 +27,7 @@ from chainwallet.entrypoints.demo.process import ServiceProcess
 from chainwallet.entrypoints.demo.stage import Tell, set_stage
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.market.rates import MidMarket
+from chainwallet.payments.execution_check import check_execution
 
 RECEIPTS = 20
 SEED = 20_260_101
@@ -104,6 +105,7 @@ def _run(client: Client, xml: bytes, tell: Tell) -> Json:
         "accepted_to_settled_ms": _latencies(transfers),
         "reconciled": reconciliation["status"] == "balanced",
         "receipts_verified": verified,
+        "executions_verified": _verify_executions(client, transfers, tell),
         "rates_date": mids.fixing.date.isoformat(),
         "chain": chain["kind"],
         "seconds": 0.0,
@@ -156,6 +158,16 @@ def _verify_receipts(client: Client, transfers: Sequence[Json], rpc_url: str, te
         checks = verify_receipt(client.receipt(transfer_id), rpc_url=rpc_url)
         verified += all(check.passed for check in checks)
         tell("receipts verified", number, len(drawn))
+    return verified
+
+
+def _verify_executions(client: Client, transfers: Sequence[Json], tell: Tell) -> int:
+    exchanged = [one["id"] for one in transfers if one["source_amount"]["currency"] != one["target_amount"]["currency"]]
+    drawn = random.Random(SEED).sample(sorted(exchanged), min(RECEIPTS, len(exchanged)))
+    verified = 0
+    for number, transfer_id in enumerate(drawn, start=1):
+        verified += all(check.passed for check in check_execution(client.execution(transfer_id)))
+        tell("best execution verified", number, len(drawn))
     return verified
 
 

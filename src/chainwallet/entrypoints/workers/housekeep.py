@@ -11,6 +11,7 @@ from chainwallet.bootstrap import Services
 from chainwallet.kit.clock import utc_now
 from chainwallet.payments.quotes import purge_quotes
 from chainwallet.records.idempotency import purge
+from chainwallet.settlement.snapshots import purge_snapshots
 
 _log = structlog.get_logger(__name__)
 
@@ -36,4 +37,7 @@ def purge_step(services: Services) -> bool:
         keys = purge(session, before=before, limit=PURGED_AT_ONCE)
     with services.database.transaction() as session:
         quotes = purge_quotes(session, before=before, limit=PURGED_AT_ONCE)
-    return PURGED_AT_ONCE in (keys, quotes)
+    with services.database.transaction() as session:
+        yesterday = utc_now() - timedelta(days=1)
+        snapshots = purge_snapshots(session, before=yesterday, limit=PURGED_AT_ONCE)
+    return PURGED_AT_ONCE in (keys, quotes, snapshots)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from chainwallet.keys.attestations import Attestation
 from chainwallet.keys.intents import Domain, ExitOrder, MakerQuote, PaymentOrder, Transaction
 from chainwallet.keys.transactions import SignedTransaction
 
@@ -30,6 +31,10 @@ class Signer(Protocol):
 
     def sign_exit(self, domain: Domain, order: ExitOrder) -> bytes:
         """65 bytes over `exit_digest`: r, low s, v 27 or 28."""
+        ...
+
+    def sign_attestation(self, domain: Domain, attestation: Attestation, /) -> bytes:
+        """65 bytes over `attestation_digest`: r, low s, v 27 or 28; only an operator's signer does this."""
         ...
 
     def sign_transaction(self, transaction: Transaction) -> SignedTransaction:

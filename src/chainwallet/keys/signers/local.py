@@ -7,6 +7,7 @@ from threading import Lock
 
 from pydantic import SecretStr
 
+from chainwallet.keys.attestations import Attestation, attestation_digest
 from chainwallet.keys.errors import InvalidPrivateKey, PolicyRefused, SecretFileRefused
 from chainwallet.keys.intents import (
     Domain,
@@ -64,6 +65,10 @@ class LocalSigner(Sealed):
     def sign_exit(self, domain: Domain, order: ExitOrder) -> bytes:
         self._intents.check_exit(self.address, domain, order)
         return self._key.sign_digest(exit_digest(domain, order))
+
+    def sign_attestation(self, domain: Domain, attestation: Attestation, /) -> bytes:
+        self._intents.check_attestation(domain, attestation)
+        return self._key.sign_digest(attestation_digest(domain, attestation))
 
     def sign_transaction(self, transaction: Transaction) -> SignedTransaction:
         """The transaction as bytes to store, then send. PolicyRefused beyond the policy or for another chain."""

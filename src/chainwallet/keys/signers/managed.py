@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from chainwallet.keys.attestations import Attestation
 from chainwallet.keys.errors import PolicyRefused
 from chainwallet.keys.intents import (
     Domain,
@@ -45,6 +46,10 @@ class ManagedSigner(Sealed):
     def sign_exit(self, domain: Domain, order: ExitOrder) -> bytes:
         self._policy.check_exit(self.address, domain, order)
         return self._key.sign_digest(exit_digest(domain, order))
+
+    def sign_attestation(self, _domain: Domain, attestation: Attestation, /) -> NoReturn:
+        """Refused: what the operator states is not a customer's to sign."""
+        raise PolicyRefused(f"A customer's key signs orders, quotes and exits, never a {type(attestation).__name__}.")
 
     def sign_transaction(self, transaction: Transaction) -> NoReturn:
         """Refused: a customer's key moves money through orders that the hub checks, and in no other way."""

@@ -32,6 +32,8 @@ from chainwallet.settlement.makers import (
     MakerQuoteStatus,
     MakerQuoteUnknown,
     QuoteRequest,
+    acknowledge,
+    find_quote,
     list_quotes,
     post_quotes,
     withdraw_quote,
@@ -63,6 +65,17 @@ class MakerQuoteOut(BaseModel):
     expires_at: str
 
 
+class AcknowledgementOut(BaseModel):
+    quote: dict[str, Any] = Field(description="The quote's EIP-712 document.")
+    signature: str = Field(description="The maker's, over the quote.")
+    received_at: str = Field(description="Unix seconds.")
+    operator_signature: str = Field(description="Over QuoteAcknowledgement(bytes32 quoteHash,uint64 receivedAt).")
+
+
+class PostedQuoteOut(MakerQuoteOut):
+    acknowledgement: AcknowledgementOut
+
+
 class MakerQuotePage(BaseModel):
     items: list[MakerQuoteOut]
     next_cursor: str | None
@@ -71,7 +84,7 @@ class MakerQuotePage(BaseModel):
 @router.post(
     "/v1/maker-quotes",
     status_code=201,
-    response_model=MakerQuoteOut,
+    response_model=PostedQuoteOut,
     summary="Quote as a maker, signed with the maker's managed key",
     responses=problem_responses(
         CustomerUnknown,
@@ -95,7 +108,8 @@ def create_maker_quote(body: MakerQuoteIn, request: Request, principal: Maker, k
         wanted = QuoteRequest(body.sell.money, body.buy.money, body.expires_at)
         services.mids.mid(wanted.sell.code, wanted.buy.code)  # MARKET_NO_MID: nothing is issued or priced in it
         signer = services.vault.signer(session, maker.address)
-        return show(post_quotes(session, [wanted], maker_id=maker.id, signer=signer, domain=services.domain)[0])
+        posted = post_quotes(session, [wanted], maker_id=maker.id, signer=signer, domain=services.domain)[0]
+        return show(posted) | {"acknowledgement": _acknowledgement(services, posted)}
 
     with services.database.transaction() as session:
         response = answer_once(session, principal, key, effect)
@@ -123,6 +137,26 @@ def get_maker_quotes(
         mine = maker_id or principal.customer_id
         rows = list_quotes(session, maker_id=mine, status=status, before=page.after, limit=page.fetch)
     return json_response(page.render(rows, show, lambda quote: quote.id))
+
+
+@router.get(
+    "/v1/maker-quotes/{quote_id}/acknowledgement",
+    response_model=AcknowledgementOut,
+    summary="That the quote was taken in, and when, under the operator's signature",
+    responses=problem_responses(MakerQuoteUnknown),
+)
+def get_acknowledgement(quote_id: str, request: Request, principal: Maker) -> dict[str, Any]:
+    """With it a maker can show that a better quote was kept out of a payment: `chainwallet verify-execution`."""
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        quote = find_quote(session, quote_id)
+        if not may_act_for(principal, parties_by_id(session, {quote.maker_id})[quote.maker_id]):
+            raise MakerQuoteUnknown("No maker quote has this id.")
+        return _acknowledgement(services, quote)
+
+
+def _acknowledgement(services: Services, quote: MakerQuote) -> dict[str, Any]:
+    return acknowledge(quote, operator=services.operator, domain=services.domain)
 
 
 @router.delete(

@@ -28,6 +28,7 @@ from chainwallet.ledger import InsufficientFunds
 from chainwallet.market.errors import MarketAmountTooSmall, MarketInsufficientLiquidity, MarketNoRoute, MarketRateStale
 from chainwallet.payments.candidates import PayerUnknown, TransferRequest
 from chainwallet.payments.endings import cancel_transfer, end_transfers
+from chainwallet.payments.executions import ExecutionNotReady, ExecutionWithoutMarket, execution
 from chainwallet.payments.quotes import (
     PriceRequest,
     QuoteAmbiguous,
@@ -309,7 +310,20 @@ def get_receipt(transfer_id: str, request: Request, principal: Reader) -> dict[s
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
         _visible(session, principal, transfer_id)
-        return receipt(session, transfer_id, services.domain)
+        return receipt(session, transfer_id, services.domain, operator=services.operator.address)
+
+
+@router.get(
+    "/v1/transfers/{transfer_id}/execution",
+    summary="Everything needed to verify how a transfer was priced, from this record alone",
+    responses=problem_responses(TransferUnknown, ExecutionWithoutMarket, ExecutionNotReady),
+)
+def get_execution(transfer_id: str, request: Request, principal: Reader) -> dict[str, Any]:
+    """The quotes that were live, the operator's commitment to them, the route, and prices that bound all others."""
+    services = cast(Services, request.app.state.services)
+    with services.database.transaction() as session:
+        _visible(session, principal, transfer_id)
+        return execution(session, transfer_id, services.domain, operator=services.operator.address)
 
 
 def _visible(session: Any, principal: Principal, transfer_id: str) -> Transfer:

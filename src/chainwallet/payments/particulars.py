@@ -1,0 +1,56 @@
+"""What an order's memo commits to: the particulars that are nobody else's business, and where its price is from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from chainwallet.kit.clock import unix_seconds
+from chainwallet.payments.quotes import Quote
+from chainwallet.payments.transfers import Transfer
+
+
+def particulars(
+    *,
+    uetr: str,
+    purpose: str | None,
+    reference: str | None,
+    end_to_end_id: str | None,
+    market: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What an order's memo commits to, and no one learns from the chain."""
+    details = {"uetr": uetr, "purpose": purpose, "reference": reference, "end_to_end_id": end_to_end_id}
+    return details if market is None else details | {"market": market}
+
+
+def particulars_of(transfer: Transfer, quote: Quote) -> dict[str, Any]:
+    """The particulars of a transfer that was priced by this quote."""
+    return particulars(
+        uetr=transfer.uetr,
+        purpose=transfer.purpose,
+        reference=transfer.reference,
+        end_to_end_id=transfer.end_to_end_id,
+        market=market_named(quote),
+    )
+
+
+def market_named(quote: Quote) -> dict[str, str] | None:
+    """What a payer's signature says of its price: on which snapshot of the market it was found, and when.
+
+    So nobody can choose another one afterwards, which would have made the price look good. Times in whole seconds.
+    """
+    if quote.market_root is None or quote.market_taken_at is None:
+        return None
+    return {
+        "root": quote.market_root,
+        "taken_at": str(unix_seconds(quote.market_taken_at)),
+        "priced_at": str(unix_seconds(quote.created_at)),
+    }
+
+
+def memo_of(details: Mapping[str, Any]) -> bytes:
+    """SHA-256 of the particulars as canonical JSON (sorted keys, no spaces, UTF-8)."""
+    document = json.dumps(details, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(document.encode()).digest()
