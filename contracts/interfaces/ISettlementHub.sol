@@ -66,10 +66,10 @@ struct Deposit {
 interface ISettlementHub {
     event CurrencyListed(uint16 indexed currency, address indexed token);
     event Deposited(address indexed account, uint16 indexed currency, uint128 amount, bytes32 indexed id);
-    /// @dev Anonymous, which saves a payment 375 gas: its first topic is the payer's address, which no signature's hash
-    /// looks like. Both parties' payments are found by topic.
+    /// @dev Anonymous, which saves a payment 375 gas: its only topic is the payee's address, which no signature's hash
+    /// looks like, so that whoever is paid finds it. The payer, who signed it, knows its hash: naming it costs 375 more.
     /// @param orderHash EIP-712 digest of the order: what the payer signed
-    event PaymentSettled(address indexed payer, address indexed payee, bytes32 orderHash) anonymous;
+    event PaymentSettled(address indexed payee, bytes32 orderHash) anonymous;
     event QuoteFilled(address indexed maker, bytes32 indexed quoteHash, uint128 sold, uint128 bought);
     event SurplusCollected(uint16 indexed currency, uint128 amount);
     /// @param availableAt first second in which `exit` pays out

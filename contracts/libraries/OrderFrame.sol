@@ -133,7 +133,7 @@ library OrderFrame {
     /// @notice Emits ISettlementHub.PaymentSettled of the order.
     function emitSettled() internal {
         assembly ("memory-safe") {
-            log2(ORDER_HASH, 32, mload(PAYER), mload(PAYEE))
+            log1(ORDER_HASH, 32, mload(PAYEE))
         }
     }
 

@@ -146,6 +146,6 @@ def _event(evidence: _Evidence) -> str:
     else:
         raise _Disproved("the hub emitted nothing at the place the receipt names")
     order = evidence.order
-    if found != PaymentSettled(order.payer, order.payee, evidence.receipt["order_hash"]):
+    if found != PaymentSettled(order.payee, evidence.receipt["order_hash"]):
         raise _Disproved(f"the event there is {found}")
-    return f"PaymentSettled({order.payer}, {order.payee})"
+    return f"PaymentSettled to {order.payee}"

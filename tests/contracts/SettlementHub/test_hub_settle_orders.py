@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pytest
 from hub_chain import FAILURES
 from hub_world import (
@@ -44,9 +45,16 @@ def test_settle__signed_order__moves_exactly_the_signed_amounts(world: World, pa
     assert world.nonce(payer, EUR) == 7
     assert world.nonce(PAYEE, EUR) == 0
     assert world.chain.events(receipt) == [
-        ("PaymentSettled", {"payer": payer, "payee": PAYEE, "orderHash": world.order_hash(order)}),
+        ("PaymentSettled", {"payee": PAYEE, "orderHash": world.order_hash(order)}),
         ("BatchSettled", {"batchId": 5, "payments": 1, "fills": 0}),
     ]
+
+
+def test_settle__event__is_the_payee_and_the_hash_and_nothing_else(world: World, payer: str) -> None:
+    order = order_of(payer)
+    log = world.settle(world.batch([order]))["logs"][0]
+    assert [bytes(topic) for topic in log["topics"]] == [bytes(12) + bytes.fromhex(PAYEE[2:])]
+    assert bytes(log["data"]) == world.order_hash(order)
 
 
 def test_settle__deadline_this_second__settles(world: World, payer: str) -> None:
@@ -124,6 +132,25 @@ def test_settle__payer_frozen__refused_until_unfrozen(world: World, payer: str) 
     assert world.settle_refused(batch) == Refusal("OrderPayerFrozen", (0, payer))
     world.send(world.hub.functions.unfreeze(payer), "compliance")
     world.settle(batch)
+
+
+DEFECTS: dict[str, dict[str, object]] = {
+    "nothing leaves": {"source_units": 0},
+    "nothing arrives": {"target_units": 0},
+    "nobody is paid": {"payee": "0x" + "00" * 20},
+    "too late": {"deadline": 1},
+    "frozen": {},
+}
+
+
+@pytest.mark.parametrize(("one", "other"), itertools.combinations(DEFECTS, 2))
+def test_settle__two_defects_at_once__do_not_make_up_for_each_other(
+    world: World, payer: str, one: str, other: str
+) -> None:
+    if "frozen" in (one, other):
+        world.send(world.hub.functions.freeze(payer), "compliance")
+    refused = world.settle_refused(world.batch([order_of(payer, **{**DEFECTS[one], **DEFECTS[other]})]))
+    assert refused.name in ("OrderAmountZero", "OrderPayeeZero", "OrderExpired", "OrderPayerFrozen")
 
 
 def test_settle__payee_frozen__is_paid(world: World, payer: str) -> None:

@@ -51,7 +51,7 @@ def test_settle__one_order_over_one_quote__moves_exactly_what_was_signed(world: 
 
     events = [event for _, event in world.hub.decode_events(receipt.logs)]
     assert events == [
-        PaymentSettled(payer.address, payee, "0x" + order_digest(world.domain, order).hex()),
+        PaymentSettled(payee, "0x" + order_digest(world.domain, order).hex()),
         QuoteFilled(maker.address, "0x" + quote_digest(world.domain, quote).hex(), 110 * UNIT, 99 * UNIT),
         SurplusCollected(EUR, 2 * UNIT),
         BatchSettled(9, 1, 1),

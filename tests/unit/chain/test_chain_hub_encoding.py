@@ -183,17 +183,16 @@ def test_decode_log__positions__follow_the_declaration() -> None:
     assert event.key == f"0x{0xB2:064x}"
 
 
-def test_decode_log__two_addresses_and_a_hash__is_a_payment() -> None:
+def test_decode_log__an_address_and_a_hash__is_a_payment() -> None:
     entry = next(e for e in artifact("SettlementHub").abi if e["type"] == "event" and e["name"] == "PaymentSettled")
     assert entry["anonymous"]
     assert [(a["name"], a["indexed"]) for a in entry["inputs"]] == [
-        ("payer", True),
         ("payee", True),
         ("orderHash", False),
     ]
-    payer, payee, digest = bytes(12) + b"\x01" * 20, bytes(12) + b"\x02" * 20, b"\x03" * 32
-    event = decode_log([payer, payee], digest)
-    assert event == PaymentSettled(checksum_address(payer[12:]), checksum_address(payee[12:]), "0x" + digest.hex())
+    payee, digest = bytes(12) + b"\x02" * 20, b"\x03" * 32
+    event = decode_log([payee], digest)
+    assert event == PaymentSettled(checksum_address(payee[12:]), "0x" + digest.hex())
     assert event.key == "0x" + digest.hex()
 
 

@@ -33,7 +33,6 @@ class PaymentSettled:
     """An order was executed exactly as signed. `order_hash` is the digest that its payer signed."""
 
     name: ClassVar[str] = "PaymentSettled"
-    payer: str
     payee: str
     order_hash: str
 
@@ -42,7 +41,7 @@ class PaymentSettled:
         return self.order_hash
 
     def payload(self) -> dict[str, Any]:
-        return {"payer": self.payer, "payee": self.payee, "orderHash": self.order_hash}
+        return {"payee": self.payee, "orderHash": self.order_hash}
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +259,8 @@ def decode_log(topics: Sequence[bytes], data: bytes) -> HubEvent | None:
 
     PaymentSettled is anonymous: its first topic is an address, 12 bytes of zeros and 20, which no event's hash is.
     """
-    if len(topics) == 2 and len(data) == 32 and not any(topics[0][:12]):
-        return PaymentSettled(_address(topics[0]), _address(topics[1]), _hash(data))
+    if len(topics) == 1 and len(data) == 32 and not any(topics[0][:12]):
+        return PaymentSettled(_address(topics[0]), _hash(data))
     parse = _PARSERS.get(topics[0]) if topics else None
     if parse is None:
         return None
