@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+
 import pytest
 from hub_chain import FAILURES
 from hub_world import (
