@@ -305,4 +305,9 @@ def _units(amount: dict[str, str]) -> int:
 
 
 def _keccak(text: str) -> str:
-    return keccak.new(digest_bits=256, data=text.encode()).hexdigest()
+    return keccak_hex(text.encode())
+
+
+def keccak_hex(data: bytes) -> str:
+    """Keccak-256 without 0x."""
+    return keccak.new(digest_bits=256, data=data).hexdigest()

@@ -33,7 +33,8 @@ STEPS: dict[str, tuple[str, str]] = {
     "post": ("chainwallet.entrypoints.workers.reconcile", "book_events"),
     "deliver": ("chainwallet.adapters.messaging.webhooks", "WebhookSender.send"),
 }
-LEASE_S = 5  # of a letter whose sender was killed: the default of two minutes would be most of a run
+# Letters are sent again sooner: with the defaults a letter whose sender was killed waits longer than a run takes.
+LETTERS = {"LEASE_S": 5, "FIRST_RETRY_S": 1, "RETRY_FACTOR": 1, "ATTEMPTS_MAX": 1_000}
 
 
 class _Doom:
@@ -117,7 +118,7 @@ def _few_connections(size: int) -> None:
 
 def main() -> None:
     folder = Path(os.environ["CHAOS_FOLDER"])
-    importlib.import_module("chainwallet.records.webhooks").LEASE_S = LEASE_S  # type: ignore[attr-defined]
+    vars(importlib.import_module("chainwallet.records.webhooks")).update(LETTERS)
     _move_the_clock(folder)
     if pool := os.environ.get("CHAOS_POOL"):
         _few_connections(int(pool))
