@@ -20,6 +20,7 @@ from tests.chaos.record import Record
 
 FINAL = range(400, 500)
 TRY_AGAIN_S = 0.1
+DEPOSITS = 0.03  # of what clients ask for
 _LOST = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -126,7 +127,11 @@ class Fleet:
             for count in itertools.count():
                 if self._stopping.wait(self._pause_s * draw.uniform(0.5, 1.5)):
                     return
-                self._pay_one(caller, f"{self._name}-{number}-{count}", draw)
+                key = f"{self._name}-{number}-{count}"
+                if draw.random() < DEPOSITS:
+                    self._deposit(caller, key, draw)
+                else:
+                    self._pay_one(caller, key, draw)
         except BaseException as error:
             self.error = error
             raise
@@ -155,6 +160,13 @@ class Fleet:
                     self._record.add("gave_up", key=key, answer=answer.status)
                     return
             time.sleep(TRY_AGAIN_S)
+
+    def _deposit(self, caller: Caller, key: str, draw: random.Random) -> None:
+        """A deposit is insisted on: of one that was asked for, it is known what it must have become."""
+        code, owner, cents = draw.choice(self._stage.currencies), draw.choice(self._stage.payees), draw.randint(100, 900)
+        amount = {"currency": code, "value": f"{cents // 100}.{cents % 100:02}"}
+        caller.insist("POST", "/v1/deposits", {"customer_id": owner, "amount": amount}, key=key)
+        self._record.add("deposited", customer=owner, currency=code, units=cents * 10**4)
 
     def _payment(self, key: str, draw: random.Random) -> dict[str, Any]:
         source = draw.choice(self._stage.currencies)
