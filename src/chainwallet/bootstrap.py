@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,10 @@ from chainwallet.adapters.rates.ecb import EcbDailyRates, EcbRates
 from chainwallet.chain.contracts.settlement_hub import SettlementHub
 from chainwallet.chain.deployer import deploy
 from chainwallet.chain.deployment import Deployment, recorded_currencies
+from chainwallet.chain.errors import ProofRefused, RpcRefused
 from chainwallet.chain.identity import pin
 from chainwallet.chain.node import Node, open_node
+from chainwallet.chain.proofs import proven_nonce
 from chainwallet.controls.identity.authenticator import Authenticator, operator_key
 from chainwallet.controls.risk import standard_rules
 from chainwallet.keys.intents import Domain
@@ -40,6 +43,7 @@ from chainwallet.settlement.snapshots import Snapshots
 _log = structlog.get_logger(__name__)
 
 GWEI = 10**9
+NONCE_ATTEMPTS = 10
 
 
 class DeployerKeyMissing(ChainwalletError):
@@ -153,11 +157,28 @@ def open_services(settings: Settings, *, say: Callable[[str], None] = lambda _: 
     vault = Vault(kek)
     vault.pin(domain)
     operator.pin(domain)
+    nonce = _nonce(node, operator.address)
     with database.transaction() as session:
         pin(session, node, deployment.hub)
         vault.ensure_readable(session)
-        open_lane(session, operator.address, nonce=node.nonce(operator.address))
+        open_lane(session, operator.address, nonce=nonce)
     return _wire(settings, database, node, deployment, hub, operator, vault, SecretBox(kek), domain, rates)
+
+
+def _nonce(node: Node, address: str) -> int:
+    """The operator's nonce on chain, proven where the node can: one too high would leave a gap that holds up all."""
+    if node.kind == "embedded":
+        return node.nonce(address)
+    for attempt in range(NONCE_ATTEMPTS):
+        try:
+            return proven_nonce(node, address, node.head().hash)
+        except RpcRefused:
+            return node.nonce(address)  # it keeps no proofs; the submitter fills gaps
+        except ProofRefused:  # anvil proves of the block that it is executing just now
+            if attempt == NONCE_ATTEMPTS - 1:
+                raise
+            time.sleep(0.2)
+    raise AssertionError("unreachable")
 
 
 def _wire(

@@ -199,6 +199,12 @@ def unmatched_events(session: Session, *, up_to_block: int, limit: int) -> list[
     return read(_UNMATCHED.format(where="= %(block)s", limit=""), last)
 
 
+def has_events_of(session: Session, tx_hashes: Sequence[str]) -> bool:
+    """Whether an event of one of these transactions is on the followed chain."""
+    statement = select(ChainEvent.id).where(col(ChainEvent.tx_hash).in_(tx_hashes), col(ChainEvent.orphaned).is_(False))
+    return session.exec(statement.limit(1)).first() is not None
+
+
 def awaits_booking(session: Session, name: str, key: str) -> bool:
     """Whether an event of this name and key is on the followed chain and not booked yet."""
     statement = select(ChainEvent.id).where(

@@ -14,7 +14,16 @@ import rlp
 from trie.exceptions import BadTrieProof
 from trie.hexary import HexaryTrie
 
-from chainwallet.chain.blocks import BlockRef, Log, RawObject, parse_block, parse_log, to_bytes
+from chainwallet.chain.blocks import (
+    BlockRef,
+    Log,
+    RawObject,
+    Receipt,
+    parse_block,
+    parse_log,
+    parse_receipt,
+    to_bytes,
+)
 from chainwallet.chain.errors import ProofRefused, TransactionNotMined
 from chainwallet.chain.node import Node
 from chainwallet.keys.addresses import checksum_address
@@ -137,6 +146,39 @@ def verify_inclusion(node: Node, tx_hash: str) -> InclusionProof:
     )
     proof.check()
     return proof
+
+
+def proven_receipt(node: Node, tx_hash: str) -> Receipt | None:
+    """The receipt of a mined transaction, as its block's header proves it; None where the node has none.
+
+    ProofRefused if the node says of it what its block does not. Whether the block is on the chain is asked elsewhere.
+    """
+    told = node.raw_receipt(tx_hash)
+    raw_block = node.raw_block(told["blockHash"]) if told is not None else None
+    if told is None or raw_block is None:
+        return None
+    if raw_block["hash"].lower() != told["blockHash"].lower():
+        raise ProofRefused(f"The node was asked for block {told['blockHash']} and shows {raw_block['hash']}.")
+    receipts = verify_block(node, raw_block)
+    return parse_receipt(receipts[_index_of(tx_hash, raw_block, receipts)])
+
+
+def proven_nonce(node: Node, address: str, block_hash: str) -> int:
+    """How many transactions the address had sent after this block, proven from its state root (EIP-1186).
+
+    ProofRefused if the node contradicts itself, RpcRefused if it keeps no proofs of that block.
+    """
+    raw = node.raw_block(block_hash)
+    if raw is None or raw["hash"].lower() != block_hash.lower():
+        raise ProofRefused(f"The node does not show block {block_hash}.")
+    verify_header(raw)
+    proof = node.request("eth_getProof", [address, [], raw["number"]])["accountProof"]
+    try:
+        trie_nodes = [rlp.decode(to_bytes(one)) for one in proof]
+        account = HexaryTrie.get_from_proof(to_bytes(raw["stateRoot"]), keccak(to_bytes(address)), trie_nodes)
+    except BadTrieProof as error:
+        raise ProofRefused(f"The proof of account {address} has a gap: {error}") from None
+    return int.from_bytes(rlp.decode(account)[0], "big") if account else 0
 
 
 def encode_receipt(raw: RawObject) -> bytes:

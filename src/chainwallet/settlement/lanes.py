@@ -156,6 +156,25 @@ def _sign(call: Call, *, signer: Signer, chain_id: int, nonce: int, fees: Fees) 
     )
 
 
+def fill_gap(session: Session, *, below: int, down_to: int, signer: Signer, chain_id: int, fees: Fees) -> int:
+    """Store fillers for the nonces from `down_to` up to `below` that nothing of ours has; how many.
+
+    Nonces above one that nobody uses are never mined. One is missed where a node told a nonce too high when the lane
+    was opened, or where a fork deeper than finality undid what somebody else had sent.
+    """
+    taken = session.connection().exec_driver_sql(
+        """SELECT nonce FROM chain_tx WHERE sender = %(sender)s AND nonce >= %(low)s AND nonce < %(high)s
+             AND status <> 'replaced'""",
+        {"sender": signer.address, "low": down_to, "high": below},
+    )
+    missing = sorted(set(range(down_to, below)) - set(taken.scalars()))
+    for nonce in missing:
+        call = Call(TxKind.FILLER, f"gap {nonce}", signer.address, b"", GAS_FILLER)
+        session.add(_sign(call, signer=signer, chain_id=chain_id, nonce=nonce, fees=fees))
+    session.flush()
+    return len(missing)
+
+
 def replace(session: Session, tx_id: int, *, signer: Signer, chain_id: int, fees: Fees) -> OpenTx:
     """The same call under the same nonce with higher fees; the old row stays, marked replaced.
 

@@ -10,10 +10,12 @@ import structlog
 from sqlmodel import Session
 
 from chainwallet.chain.blocks import Receipt
+from chainwallet.chain.errors import ProofRefused, RpcRefused
 from chainwallet.chain.fees import bump, suggest
-from chainwallet.chain.indexer import is_final
+from chainwallet.chain.indexer import final_block, followed_hash, has_events_of, is_final
 from chainwallet.chain.node import Node
 from chainwallet.chain.outcome import Rejected, RejectReason, Sent, Unknown
+from chainwallet.chain.proofs import proven_nonce, proven_receipt
 from chainwallet.keys.signers import Signer
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database
@@ -22,7 +24,9 @@ from chainwallet.settlement.lanes import (
     OpenTx,
     TxKind,
     TxStatus,
+    fill_gap,
     mark,
+    open_lane,
     open_transactions,
     replace,
     replaced_versions,
@@ -81,7 +85,9 @@ class Submitter:
                 continue
             if tx.kind == TxKind.FILLER and tx.has_data:
                 tx = self._replace(tx, done)  # noqa: PLW2901  (the same nonce, now empty)
-            elif tx.status == TxStatus.SENT and not _is_older(tx.sent_at, self.resend_after_s):
+            elif (tx.status == TxStatus.SENT and not _is_older(tx.sent_at, self.resend_after_s)) or (
+                tx.status == TxStatus.SENT and self._heal(tx, replaced.get(tx.nonce, ()), done)
+            ):
                 continue
             elif tx.status == TxStatus.SENT and self._is_stuck(tx):
                 tx = self._replace(tx, done)  # noqa: PLW2901  (the same nonce, at a higher fee)
@@ -98,7 +104,13 @@ class Submitter:
                 return True
         return False
 
-    def _record(self, tx: OpenTx, mined: OpenTx, receipt: Receipt, done: Sweep) -> None:
+    def _record(self, tx: OpenTx, mined: OpenTx, told: Receipt, done: Sweep) -> None:
+        with self.database.transaction() as session:
+            if not is_final(session, told.block_hash, self.confirmations):
+                return
+        receipt = proven_receipt(self.node, mined.tx_hash)  # what is told is believed of what is not final only
+        if receipt is None:
+            return
         with self.database.transaction() as session:
             if not is_final(session, receipt.block_hash, self.confirmations):
                 return
@@ -110,6 +122,43 @@ class Submitter:
                 _log.error("transaction_reverted", kind=tx.kind, reference=tx.reference, tx_hash=mined.tx_hash)
                 self.on_reverted(session, mined)
         (done.confirmed if receipt.status else done.reverted).append(mined)
+
+    def _heal(self, tx: OpenTx, replaced: Sequence[OpenTx], done: Sweep) -> bool:
+        """True where the chain's own nonce proves that the transaction will never be mined: somebody else took its
+        nonce. What it was for is undone as if it had reverted. Below a nonce that nobody took, gaps are filled."""
+        with self.database.transaction() as session:
+            number = final_block(session, self.confirmations)
+            block_hash = None if number is None else followed_hash(session, number)
+        nonce = None if block_hash is None else self._proven_nonce(block_hash)
+        if nonce is None or nonce == tx.nonce:
+            return False
+        fees = Fees(*suggest(self.node, self.cap_wei))
+        with self.database.transaction() as session:
+            if nonce < tx.nonce:
+                chain_id = self.node.chain_id
+                if filled := fill_gap(
+                    session, below=tx.nonce, down_to=nonce, signer=self.signer, chain_id=chain_id, fees=fees
+                ):
+                    _log.warning("nonce_gap_filled", below=tx.nonce, count=filled)
+                return False
+            if followed_hash(session, number or 0) != block_hash or has_events_of(
+                session, [tx.tx_hash, *(version.tx_hash for version in replaced)]
+            ):
+                return False  # it is mined after all, and the node says so later
+            open_lane(session, self.signer.address, nonce=nonce)
+            supersede(session, tx.id)
+            self.on_reverted(session, tx)
+        _log.error("nonce_taken_elsewhere", kind=tx.kind, reference=tx.reference, nonce=tx.nonce, tx_hash=tx.tx_hash)
+        done.reverted.append(tx)
+        return True
+
+    def _proven_nonce(self, block_hash: str) -> int | None:
+        """The sender's nonce after a block; None where the node does not prove it, or not just now."""
+        try:
+            return proven_nonce(self.node, self.signer.address, block_hash)
+        except (ProofRefused, RpcRefused) as refused:
+            _log.warning("nonce_not_proven", detail=refused.detail)
+            return None
 
     def _is_stuck(self, tx: OpenTx) -> bool:
         return _is_older(tx.created_at, self.replace_after_s) and self.node.base_fee_wei() > tx.max_fee_wei

@@ -10,9 +10,11 @@ import pytest
 from sqlmodel import Session, col, select
 
 from chainwallet.chain.contracts.settlement_hub import SettlementHub
+from chainwallet.chain.errors import ProofRefused
 from chainwallet.chain.indexer import follow
 from chainwallet.chain.node import Node, open_node
-from chainwallet.chain.outcome import Sent, Unknown
+from chainwallet.chain.outcome import Accepted, Sent, Unknown
+from chainwallet.keys.intents import Transaction
 from chainwallet.keys.signers import LocalSigner
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database
@@ -21,7 +23,9 @@ from chainwallet.settlement.lanes import (
     ChainTx,
     Fees,
     TxKind,
+    TxStatus,
     has_open,
+    mark,
     open_lane,
     reopen_from,
     replace,
@@ -224,6 +228,111 @@ def test_dropped_from_the_pool__sent_again(post: Post) -> None:
     post.sweep()
     assert post.node.knows(stored.tx_hash)
     post.rpc("evm_mine")
+    post.finish()
+    assert post.statuses() == ["confirmed"]
+
+
+def _outsider(post: Post, nonce: int) -> str:
+    """The settling key, used elsewhere: a transaction that the lane never heard of."""
+    intent = Transaction(post.node.chain_id, nonce, SINK, b"\x02", 60_000, 100 * GWEI, GWEI)
+    sent = post.node._node.send_raw(post.signer.sign_transaction(intent).raw)
+    assert isinstance(sent, Accepted), sent
+    return sent.hash
+
+
+def test_nonce_taken_elsewhere__what_it_was_for_is_undone_once_and_the_lane_goes_on(post: Post) -> None:
+    taken, _ = post.store(2)
+    _outsider(post, taken.nonce)
+    post.follow()
+    post.finish()
+    assert post.undone == ["call-0"]
+    assert post.statuses() == ["replaced", "confirmed"]
+    post.store()
+    post.finish()
+    assert post.statuses() == ["replaced", "confirmed", "confirmed"]
+
+
+def test_nonces_taken_ahead_of_the_lane__the_lane_goes_on_above_them(post: Post) -> None:
+    (stored,) = post.store()
+    for ahead in range(3):
+        _outsider(post, stored.nonce + ahead)
+    post.follow()
+    post.finish()
+    assert post.undone == ["call-0"]
+    (again,) = post.store()
+    assert again.nonce == stored.nonce + 3
+    post.finish()
+    assert post.statuses() == ["replaced", "confirmed"]
+
+
+def test_nonce_taken_in_a_block_that_is_not_final__nothing_is_undone(post: Post) -> None:
+    (stored,) = post.store()
+    _outsider(post, stored.nonce)
+    post.follow()
+    post.finish(confirmations=3)
+    assert post.undone == []
+    post.rpc("anvil_reorg", 1, [])
+    post.follow()
+    post.finish()
+    assert post.statuses() == ["confirmed"], "the fork undid what took its nonce"
+    assert post.undone == []
+
+
+def test_nonce_too_high_at_the_start__the_gap_is_filled(post: Post) -> None:
+    with post.database.transaction() as session:
+        open_lane(session, post.signer.address, nonce=post.mined() + 3)
+    post.store(2)
+    post.rpc("evm_mine")
+    post.follow()
+    for _ in range(3):
+        post.finish()
+    assert sorted(post.statuses()) == ["confirmed"] * 5
+    assert [tx.kind for tx in post.rows()].count("filler") == 3
+    assert post.undone == []
+
+
+@pytest.mark.parametrize("lie", ["0x0", "0x1"])
+def test_receipt_with_another_status__is_not_believed(post: Post, monkeypatch: pytest.MonkeyPatch, lie: str) -> None:
+    """A node that calls a success a failure would have a deposit made twice; the reverse would lose a batch."""
+    post.store(to=SINK if lie == "0x0" else BROKEN)
+    post.sweep()
+    post.follow()
+    honest = post.node.raw_receipt
+
+    def lying(tx_hash: str) -> Any:
+        told = honest(tx_hash)
+        return told and {**told, "status": lie}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(post.node._node, "raw_receipt", lying)
+        post.sweep()
+    assert post.undone == ([] if lie == "0x0" else ["call-0"]), "what its block proves"
+    assert post.statuses() == ["confirmed" if lie == "0x0" else "reverted"]
+
+
+def test_receipt_of_what_was_never_mined__is_refused(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    post.rpc("evm_mine")
+    post.follow()
+    (stored,) = post.store()
+    post.node.lose = ["request"]
+    post.sweep()
+    head = post.node.head()
+    with post.database.transaction() as session:
+        mark(session, stored.id or 0, TxStatus.SENT)
+    told = {
+        "transactionHash": stored.tx_hash,
+        "transactionIndex": "0x0",
+        "blockHash": head.hash,
+        "blockNumber": hex(head.number),
+        "status": "0x1",
+        "gasUsed": "0x1",
+        "logs": [],
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(post.node._node, "raw_receipt", lambda _hash: told)
+        with pytest.raises(ProofRefused):
+            post.sweep()
+    assert post.statuses() == ["sent"]
     post.finish()
     assert post.statuses() == ["confirmed"]
 

@@ -1,0 +1,77 @@
+"""Break the running service in every way that is known here, and check that nothing is lost and nothing doubled.
+
+    python scripts/chaos.py [--scale 1.0] [--seed N] [--only WORDS] [--json FILE]
+
+Each campaign has a world of its own and a seed, printed; `--seed` with `--only` plays one again. docs/chaos.md says
+what is broken how and what is checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from rich.console import Console
+from rich.table import Table
+from tests.chaos.campaigns import CAMPAIGNS, Result, play, quantile
+
+SEED = 20_260_101
+
+
+def main() -> int:
+    """0 when every promise was kept."""
+    options = _parse()
+    console = Console(width=130)
+    chosen = [campaign for campaign in CAMPAIGNS if not options.only or any(w in campaign.name for w in options.only)]
+    results: list[Result] = []
+    for number, campaign in enumerate(chosen):
+        seed = options.seed + (0 if options.only else number)
+        console.print(f"[bold]{campaign.name}[/], {campaign.times(options.scale)} strikes, seed {seed}")
+        say = console.print if options.verbose else lambda _: None
+        results.append(play(campaign, seed=seed, scale=options.scale, say=say))
+        for wrong in results[-1].wrong:
+            console.print(f"  [red]{wrong}[/]", soft_wrap=True, markup=True, highlight=False)
+        if options.json is not None:
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
+    console.print(_table(results))
+    return int(any(result.wrong for result in results))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full number of strikes")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--only", nargs="*", help="campaigns whose name holds one of these words")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--verbose", action="store_true", help="say every strike")
+    return parser.parse_args()
+
+
+def _table(results: list[Result]) -> Table:
+    table = Table("campaign", "seed", "strikes", "payments", "settled", "p50 s", "p99 s", "minutes", "wrong")
+    for result in results:
+        table.add_row(
+            result.name,
+            str(result.seed),
+            str(result.struck),
+            str(result.counts.get("acknowledged", 0)),
+            str(result.counts.get("settled", 0)),
+            *(_seconds(quantile(result.recoveries_s, share)) for share in (0.5, 0.99)),
+            f"{result.seconds / 60:.1f}",
+            str(len(result.wrong)) if result.wrong else "-",
+        )
+    return table
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
