@@ -13,6 +13,7 @@ from chainwallet.keys.intents import Domain
 from chainwallet.keys.typed_data import typed_data
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money
+from chainwallet.payments.terms import Terms, committed, show_terms
 from chainwallet.payments.transfers import Transfer, TransferStatus, find_transfer
 from chainwallet.settlement.orders import PlacedOrder
 
@@ -24,13 +25,19 @@ class ReceiptNotReady(ChainwalletError):
 
 
 def particulars(
-    *, uetr: str, purpose: str | None, reference: str | None, end_to_end_id: str | None
-) -> dict[str, str | None]:
-    """What an order's memo commits to, and no one learns from the chain."""
-    return {"uetr": uetr, "purpose": purpose, "reference": reference, "end_to_end_id": end_to_end_id}
+    *,
+    uetr: str,
+    purpose: str | None,
+    reference: str | None,
+    end_to_end_id: str | None,
+    terms: Terms | None = None,
+) -> dict[str, Any]:
+    """What an order's memo commits to, and no one learns from the chain: the refund policy is part of it."""
+    details = {"uetr": uetr, "purpose": purpose, "reference": reference, "end_to_end_id": end_to_end_id}
+    return details | committed(terms)
 
 
-def memo_of(details: dict[str, str | None]) -> bytes:
+def memo_of(details: dict[str, Any]) -> bytes:
     """SHA-256 of the particulars as canonical JSON (sorted keys, no spaces, UTF-8)."""
     document = json.dumps(details, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(document.encode()).digest()
@@ -76,10 +83,13 @@ def _transfer_part(transfer: Transfer) -> dict[str, Any]:
         "id": transfer.id,
         "source_amount": {"currency": source.code, "value": source.value},
         "target_amount": {"currency": target.code, "value": target.value},
+        "fee": {"currency": source.code, "value": Money(source.code, int(transfer.fee_units)).value},
+        **show_terms(transfer.terms, source.code),
         "particulars": particulars(
             uetr=transfer.uetr,
             purpose=transfer.purpose,
             reference=transfer.reference,
             end_to_end_id=transfer.end_to_end_id,
+            terms=transfer.terms,
         ),
     }
