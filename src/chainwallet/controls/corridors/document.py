@@ -347,7 +347,7 @@ class RiskData(_Data):
 class CorridorsData(_Data):
     """All corridors, and the limits of risk: what one revision holds."""
 
-    corridors: Annotated[tuple[CorridorData, ...], Field(max_length=CORRIDORS_MAX)]
+    corridors: Annotated[tuple[CorridorData, ...], Field(min_length=1, max_length=CORRIDORS_MAX)]
     risk: RiskData = RiskData()
 
     @model_validator(mode="after")

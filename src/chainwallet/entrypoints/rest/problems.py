@@ -257,7 +257,8 @@ def _sentence(finding: Mapping[str, Any], name: str) -> str:
     """Ours where there is one; pydantic's otherwise. Never the input itself: it may be a secret."""
     template = _SENTENCES.get(finding["type"])
     name = name[:80]
-    return template.format(name=name) if template else f"{name}: {finding['msg']}."
+    told = finding["msg"].removeprefix("Value error, ")
+    return template.format(name=name) if template else f"{name}: {told}."
 
 
 def _idempotency_part(finding: Mapping[str, Any]) -> dict[str, str]:
