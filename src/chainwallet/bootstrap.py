@@ -20,6 +20,7 @@ from chainwallet.chain.errors import ProofRefused, RpcRefused
 from chainwallet.chain.identity import pin
 from chainwallet.chain.node import Node, open_node
 from chainwallet.chain.proofs import proven_nonce
+from chainwallet.controls.corridors.store import Corridors
 from chainwallet.controls.identity.authenticator import Authenticator, operator_key
 from chainwallet.controls.risk import standard_rules
 from chainwallet.keys.intents import Domain
@@ -66,6 +67,7 @@ class Services:
     domain: Domain
     rates: RateSource
     authenticator: Authenticator
+    corridors: Corridors
     pricer: Pricer
     acceptance: Acceptance
     transfers: GroupCommit[TransferRequest, Accepted]
@@ -193,6 +195,7 @@ def _wire(
     domain: Domain,
     rates: RateSource,
 ) -> Services:
+    corridors = Corridors()
     pricer = Pricer(
         database,
         rates,
@@ -201,10 +204,16 @@ def _wire(
         cost_bps_max=settings.cost_bps_max,
         rates_age_max_days=settings.rates_age_max_days if settings.rates_url is not None else None,
         snapshots=Snapshots(operator, domain),
+        corridors=corridors,
     )
     pricer.refresh()
     acceptance = Acceptance(
-        vault=vault, domain=domain, rates=rates, rules=standard_rules(), settle_margin_s=settings.settle_margin_s
+        vault=vault,
+        domain=domain,
+        rates=rates,
+        rules=standard_rules(),
+        settle_margin_s=settings.settle_margin_s,
+        corridors=corridors,
     )
     key = operator_key(settings)
     services = Services(
@@ -219,6 +228,7 @@ def _wire(
         domain=domain,
         rates=rates,
         authenticator=Authenticator(database, operator_key=key),
+        corridors=corridors,
         pricer=pricer,
         acceptance=acceptance,
         transfers=GroupCommit("transfers", database, acceptance.accept, after_commit=lambda: services.wake("settle")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -10,12 +11,14 @@ class ChainwalletError(Exception):
 
     Subclasses fix `code` (stable, documented in docs/errors.md), `status` (HTTP) and `retryable`.
     `detail` is a full sentence for people: what is wrong and what to do about it. `context` holds
-    the values needed to debug it; it is shown to the caller, so it never carries a secret.
+    the values needed to debug it; it is shown to the caller, so it never carries a secret. `violations` lists
+    everything that is wrong where several things can be: {code, field, message} each.
     """
 
     code: ClassVar[str] = "INTERNAL"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    violations: Sequence[Mapping[str, str]] = ()
 
     def __init__(self, detail: str, **context: Any) -> None:
         super().__init__(detail)

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from chainwallet.controls.corridors.store import Corridors
 from chainwallet.controls.decisions import Allow, Deny, PaymentContext, Review, RuleSet
 from chainwallet.controls.identity.access import may_act_for
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
@@ -35,12 +36,13 @@ from chainwallet.market.routing import Router
 from chainwallet.payments.candidates import (
     Accepted,
     Candidate,
-    PayerUnknown,
     Refusal,
     TransferRequest,
     accounts_of,
     hold,
     refuse,
+    unknown_payer,
+    with_purpose,
 )
 from chainwallet.payments.particulars import market_named, memo_of, particulars
 from chainwallet.payments.quotes import (
@@ -54,6 +56,7 @@ from chainwallet.payments.quotes import (
     quotes_query,
     store_quotes,
 )
+from chainwallet.payments.terms import check_terms
 from chainwallet.payments.transfers import (
     Transfer,
     TransferNotInReview,
@@ -72,24 +75,34 @@ class Acceptance:
     """Accepts groups of transfers: see the module."""
 
     def __init__(
-        self, *, vault: Vault, domain: Domain, rates: RateSource, rules: RuleSet, settle_margin_s: int
+        self,
+        *,
+        vault: Vault,
+        domain: Domain,
+        rates: RateSource,
+        rules: RuleSet,
+        settle_margin_s: int,
+        corridors: Corridors | None = None,
     ) -> None:
         self._vault = vault
         self._domain = domain
         self._rates = rates
         self._rules = rules
         self._settle_margin_s = settle_margin_s
+        self._corridors = corridors or Corridors()
         self._recent = RecentPayments()
 
     def accept(self, session: Session, requests: Sequence[TransferRequest]) -> list[Accepted | Exception]:
         """Accept what can be accepted; the outcomes are in the order of the requests.
 
-        Refusals are ChainwalletErrors: QUOTE_*, PAYER_UNKNOWN, PAYEE_UNKNOWN, LEDGER_INSUFFICIENT_FUNDS,
-        IDEMPOTENCY_KEY_REUSED. A payment that the rules decline is not an error: it is a transfer `declined`.
+        Refusals are ChainwalletErrors: QUOTE_*, CORRIDOR_REFUSED, PAYER_UNKNOWN, PAYEE_UNKNOWN,
+        LEDGER_INSUFFICIENT_FUNDS, IDEMPOTENCY_KEY_REUSED. A payment that the rules decline is not an error: it is a
+        transfer `declined`.
         """
         candidates = [Candidate(request) for request in requests]
         keyed = [c for c in candidates if c.request.idempotency_key is not None]
         _find(session, candidates)
+        self._check_terms([c for c in candidates if c.waits])
         self._decide([c for c in candidates if c.waits])
         _describe([c for c in candidates if c.waits])
         _claim_keys(session, keyed)
@@ -156,6 +169,25 @@ class Acceptance:
             payee=parties[transfer.payee_id] if transfer.payee_id is not None else None,
             payee_address=transfer.payee_address,
         )
+
+    def _check_terms(self, candidates: Sequence[Candidate]) -> None:
+        """Who pays whom is known now: refuse what was quoted for others, or may not be paid any more."""
+        corridors, mids = self._corridors.map, MidMarket(self._rates.fixing())
+        for c in candidates:
+            c.request = with_purpose(c.request, c.quote.terms)
+            refusal = check_terms(
+                corridors,
+                mids,
+                c.quote.terms,
+                source=c.quote.source_currency,
+                target=c.quote.target_currency,
+                quoted_at=c.quote.created_at,
+                payer=c.payer,
+                payee=c.payee,
+                purpose=c.request.purpose,
+            )
+            if refusal is not None:
+                c.outcome = refuse(refusal)
 
     def _decide(self, candidates: Sequence[Candidate]) -> None:
         now_s = time.monotonic()
@@ -267,6 +299,7 @@ class Acceptance:
             reference=c.request.reference,
             end_to_end_id=c.request.end_to_end_id,
             market=market_named(c.quote),
+            terms=c.quote.terms,
         )
         return PaymentOrder(
             payer=c.payer.address,
@@ -355,7 +388,7 @@ def _stamp(moment: datetime) -> str:
 
 def _take_parties(c: Candidate, payer: Party | str | ChainwalletError, payee: Party | str | ChainwalletError) -> None:
     if not isinstance(payer, Party) or not may_act_for(c.request.principal, payer):
-        c.outcome = refuse(PayerUnknown("No customer of yours has the id given as payer_id; check it."))
+        c.outcome = refuse(unknown_payer())
     elif isinstance(payee, ChainwalletError):
         c.outcome = refuse(payee)
     elif payee == ZERO_ADDRESS:
@@ -409,6 +442,7 @@ def _row(c: Candidate, now: datetime) -> dict[str, Any]:
         "purpose": c.request.purpose,
         "reference": c.request.reference,
         "end_to_end_id": c.request.end_to_end_id,
+        "terms": c.quote.terms,
         "failure_code": declined.code if declined else None,
         "failure_detail": declined.detail if declined else None,
         "created_at": now,

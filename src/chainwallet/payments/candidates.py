@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlmodel import Session
 
 from chainwallet.controls.decisions import Allow, Decision
+from chainwallet.controls.identity.access import may_act_for
 from chainwallet.controls.identity.authenticator import Principal
-from chainwallet.controls.identity.payees import Party, PayeeRef
+from chainwallet.controls.identity.payees import Party, PayeeRef, resolve_payees
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import Money
@@ -27,6 +28,7 @@ from chainwallet.ledger import (
     place_bundles,
 )
 from chainwallet.payments.quotes import Quote, QuoteLiquidityGone
+from chainwallet.payments.terms import Stated, Terms
 from chainwallet.records.idempotency import Claim
 
 ROUTE = "POST /v1/transfers"
@@ -54,6 +56,28 @@ class TransferRequest:
     reference: str | None = None
     end_to_end_id: str | None = None
     uetr: str | None = None
+
+
+def with_purpose(request: TransferRequest, terms: Terms | None) -> TransferRequest:
+    """The request with the purpose that its quote was asked for, where it does not say one itself."""
+    quoted = terms["stated"].get("purpose") if terms is not None else None
+    return replace(request, purpose=quoted) if quoted is not None and request.purpose is None else request
+
+
+def stated_by_parties(
+    session: Session, principal: Principal, payer_id: str, payee: PayeeRef, *, purpose: str | None
+) -> Stated:
+    """What a corridor asks about a payment whose parties are named. PAYER_UNKNOWN; what the payee's name refuses."""
+    payer, receiver = resolve_payees(session, [PayeeRef(customer_id=payer_id), payee])
+    if not isinstance(payer, Party) or not may_act_for(principal, payer):
+        raise unknown_payer()
+    if isinstance(receiver, ChainwalletError):
+        raise receiver
+    return Stated.of_parties(payer, receiver if isinstance(receiver, Party) else None, purpose=purpose)
+
+
+def unknown_payer() -> PayerUnknown:
+    return PayerUnknown("No customer of yours has the id given as payer_id; check it.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from chainwallet.controls.identity.authenticator import Principal
-from chainwallet.controls.identity.payees import PayeeRef, resolve_payees
+from chainwallet.controls.identity.payees import Party, PayeeRef, resolve_payees
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import insert_many
 from chainwallet.kit.errors import ChainwalletError
@@ -22,6 +22,7 @@ from chainwallet.kit.money import Money
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, PayerUnknown, TransferRequest
 from chainwallet.payments.quotes import Pricer, PriceRequest, Quote, QuoteLiquidityGone
+from chainwallet.payments.terms import Stated
 
 Draft = tuple["FileInstruction", Quote, str]
 
@@ -173,9 +174,9 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
     drafts: list[Draft] = []
     outcomes: dict[tuple[str, int], Accepted | Exception] = {}
     used = _used_uetrs(session, [row.uetr for row in rows if row.uetr is not None])
-    payers = resolve_payees(session, [PayeeRef(**row.payer) for row in rows])
+    parties = resolve_payees(session, [PayeeRef(**name) for row in rows for name in (row.payer, row.payee)])
     drafted: set[str | None] = set()
-    for row, payer in zip(rows, payers, strict=True):
+    for row, payer, payee in zip(rows, parties[::2], parties[1::2], strict=True):
         if row.uetr is not None and row.uetr in drafted:
             continue  # another file names the same one: decided in the next pass, when it is known what became of it
         try:
@@ -185,9 +186,9 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
                 raise PayerUnknown("The debtor account is no customer's here; check it.")
             if row.uetr in used:
                 raise UetrUsed("A transfer with this UETR exists already; nothing was done again.")
-            drafts.append(
-                (row, pricer.price(_price_request(row), owner_id=tenants[row.file_id], market=market), payer.id)
-            )
+            receiver = payee if isinstance(payee, Party) else None
+            wanted = _price_request(row, Stated.of_parties(payer, receiver, purpose=row.purpose))
+            drafts.append((row, pricer.price(wanted, owner_id=tenants[row.file_id], market=market), payer.id))
             drafted.add(row.uetr)
         except ChainwalletError as refusal:
             outcomes[row.file_id, row.seq] = refusal
@@ -201,7 +202,7 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
     return len(outcomes)
 
 
-def _price_request(row: FileInstruction) -> PriceRequest:
+def _price_request(row: FileInstruction, stated: Stated) -> PriceRequest:
     code = row.source_currency if row.fixed == "source" else row.target_currency
     money = Money(code, int(row.fixed_units))
     return PriceRequest(
@@ -209,6 +210,7 @@ def _price_request(row: FileInstruction) -> PriceRequest:
         row.target_currency,
         fixed_source=money if row.fixed == "source" else None,
         fixed_target=money if row.fixed == "target" else None,
+        stated=stated,
     )
 
 

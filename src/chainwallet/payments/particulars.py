@@ -9,6 +9,7 @@ from typing import Any
 
 from chainwallet.kit.clock import unix_seconds
 from chainwallet.payments.quotes import Quote
+from chainwallet.payments.terms import Terms, committed
 from chainwallet.payments.transfers import Transfer
 
 
@@ -19,10 +20,11 @@ def particulars(
     reference: str | None,
     end_to_end_id: str | None,
     market: Mapping[str, str] | None = None,
+    terms: Terms | None = None,
 ) -> dict[str, Any]:
-    """What an order's memo commits to, and no one learns from the chain."""
+    """What an order's memo commits to, and no one learns from the chain: its price and refund policy are part of it."""
     details = {"uetr": uetr, "purpose": purpose, "reference": reference, "end_to_end_id": end_to_end_id}
-    return details if market is None else details | {"market": market}
+    return details | ({} if market is None else {"market": market}) | committed(terms)
 
 
 def particulars_of(transfer: Transfer, quote: Quote) -> dict[str, Any]:
@@ -33,6 +35,7 @@ def particulars_of(transfer: Transfer, quote: Quote) -> dict[str, Any]:
         reference=transfer.reference,
         end_to_end_id=transfer.end_to_end_id,
         market=market_named(quote),
+        terms=transfer.terms,
     )
 
 

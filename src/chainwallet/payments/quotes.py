@@ -14,15 +14,19 @@ from sqlalchemy import Column, DateTime, Index, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel
 
+from chainwallet.controls.corridors.decisions import CorridorRefused, Facts, Violation
+from chainwallet.controls.corridors.fees import Tariff
+from chainwallet.controls.corridors.store import Corridors
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database, Query, insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
-from chainwallet.kit.money import InvalidAmount, Money, currency, mul_div_up, quantise_down, quantise_up
+from chainwallet.kit.money import InvalidAmount, Money, currency, quantise_down, quantise_up
 from chainwallet.market.errors import MarketRateStale
 from chainwallet.market.model import Book, Leg
-from chainwallet.market.rates import MidMarket, RateSource
+from chainwallet.market.rates import Fixing, MidMarket, RateSource
 from chainwallet.market.routing import Router
+from chainwallet.payments.terms import UNSAID, Stated, Terms, make_terms
 from chainwallet.settlement.makers import live_book
 from chainwallet.settlement.snapshots import SnapshotName, Snapshots
 
@@ -74,6 +78,7 @@ class Quote:
     """What a customer is offered: both amounts exact. `legs` price it: units per maker quote.
 
     `market_root` and `market_taken_at` name the snapshot of the market that it was priced on.
+    `terms` are its corridor's: None only for quotes from before there were corridors.
     """
 
     id: str
@@ -89,6 +94,7 @@ class Quote:
     legs: list[dict[str, Any]]
     expires_at: datetime
     created_at: datetime
+    terms: Terms | None = None
     market_root: str | None = None
     market_taken_at: datetime | None = None
 
@@ -114,13 +120,15 @@ class QuoteRow(SQLModel, table=True):
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     market_root: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     market_taken_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
+    terms: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
 
 
 @dataclass(frozen=True, slots=True)
 class PriceRequest:
     """Price a payment from `source` to `target` (currency codes), of which exactly one amount is fixed.
 
-    `limit` bounds the other one: the most that may leave, or the least that must arrive.
+    `limit` bounds the other one: the most that may leave, or the least that must arrive. `lifetime_s` is how long the
+    quote is to be firm, the longest that is offered where it is None.
     """
 
     source: str
@@ -128,6 +136,30 @@ class PriceRequest:
     fixed_source: Money | None = None
     fixed_target: Money | None = None
     limit: Money | None = None
+    stated: Stated = UNSAID
+    lifetime_s: int | None = None
+
+    @property
+    def fixed(self) -> Money:
+        """The amount that is fixed. MONEY_INVALID_AMOUNT where neither is."""
+        found = self.fixed_source or self.fixed_target
+        if found is None:
+            raise InvalidAmount("Fix either source_amount or target_amount.")
+        return found
+
+    def facts(self, at: datetime) -> Facts:
+        """What is known of the payment when it is quoted."""
+        return Facts(
+            source=self.source,
+            target=self.target,
+            at=at,
+            amount=self.fixed,
+            amount_field="target_amount" if self.fixed_source is None else "source_amount",
+            payer_country=self.stated.payer_country,
+            payee_country=self.stated.payee_country,
+            payer_type=self.stated.payer_type,
+            purpose=self.stated.purpose,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +187,11 @@ class Pricer:
         cost_bps_max: int = BPS,
         rates_age_max_days: int | None = None,
         snapshots: Snapshots | None = None,
+        corridors: Corridors | None = None,
     ) -> None:
         self._rates = rates
         self._snapshots = snapshots
+        self._corridors = corridors or Corridors()
         self._rates_age_max = None if rates_age_max_days is None else timedelta(days=rates_age_max_days)
         self._database = database
         self._fee_bps = fee_bps
@@ -167,10 +201,11 @@ class Pricer:
         self._market = Market(Router(Book(version=0, offers=(), inventory_units={})))
 
     def refresh(self) -> None:
-        """Take the makers' quotes as they are in the database now."""
+        """Take the makers' quotes, and the corridors, as they are in the database now."""
         with self._lock:
             old = self._market
             with self._database.transaction() as session:
+                self._corridors.refresh(session)
                 version = old.router.book.version + 1
                 book = live_book(session, lasting_s=self.ttl_s + OUTLIVES_S, version=version)
                 is_same = (book.offers, book.inventory_units) == (
@@ -197,24 +232,27 @@ class Pricer:
         """A firm quote, not yet stored.
 
         MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET, QUOTE_TOO_COSTLY,
-        MARKET_RATE_STALE.
+        MARKET_RATE_STALE; CORRIDOR_REFUSED with everything that its corridor and the market have against it.
         """
-        now, fixing = utc_now(), self._rates.fixing()
-        if self._rates_age_max is not None and now.date() - fixing.date > self._rates_age_max:
-            raise MarketRateStale(
-                f"The reference rates are of {fixing.date}; nothing is quoted until newer ones arrive."
-            )
-        market = market or self._market
+        now = utc_now()
+        mids, market, corridors = MidMarket(self._fixing(now)), market or self._market, self._corridors.map
         router, name = market.router, None if request.source == request.target else market.name
+        verdict = corridors.decide(request.facts(now), mids)
+        corridor = verdict.corridor
+        if corridor is None or verdict.violations:
+            raise CorridorRefused([*verdict.violations, *_market_violations(router, request)])
+        lifetime_s = min(request.lifetime_s or self.ttl_s, self.ttl_s)
+        tariff = corridor.tariff(
+            request.source, request.stated.payer_type, mids, lifetime_s=lifetime_s, standard_bps=self._fee_bps
+        )
         if request.fixed_source is not None:
-            source_units, target_units, fee_units, legs = self._from_source(router, request, request.fixed_source.units)
-        elif request.fixed_target is not None:
-            source_units, target_units, fee_units, legs = self._to_target(router, request, request.fixed_target.units)
+            source_units, target_units, fee_units, legs = _from_source(router, request, tariff)
         else:
-            raise InvalidAmount("Fix either source_amount or target_amount.")
+            source_units, target_units, fee_units, legs = _to_target(router, request, tariff)
         if request.limit is not None:
             _check_limit(request, source_units, target_units)
-        mid = MidMarket(fixing).mid(request.source, request.target)
+        mid = mids.mid(request.source, request.target)
+        expires_at = now + timedelta(seconds=lifetime_s)
         cost_bps = _cost_bps(source_units, target_units, mid)
         if cost_bps > self._cost_bps_max and self._is_more_than_rounding(request, source_units, target_units, mid):
             raise QuoteTooCostly(
@@ -233,11 +271,28 @@ class Pricer:
             mid_rate=_decimal(mid.numerator, mid.denominator),
             cost_bps=cost_bps,
             legs=[leg_row(leg) for leg in legs],
-            expires_at=now + timedelta(seconds=self.ttl_s),
+            expires_at=expires_at,
             created_at=now,
             market_root=None if name is None else name.root,
             market_taken_at=None if name is None else name.taken_at,
+            terms=make_terms(
+                corridor,
+                tariff,
+                request.stated,
+                revision=corridors.revision,
+                source_units=source_units,
+                now=now,
+                firm_until=expires_at,
+            ),
         )
+
+    def _fixing(self, now: datetime) -> Fixing:
+        fixing = self._rates.fixing()
+        if self._rates_age_max is not None and now.date() - fixing.date > self._rates_age_max:
+            raise MarketRateStale(
+                f"The reference rates are of {fixing.date}; nothing is quoted until newer ones arrive."
+            )
+        return fixing
 
     def _is_more_than_rounding(
         self, request: PriceRequest, source_units: int, target_units: int, mid: Fraction
@@ -246,25 +301,37 @@ class Pricer:
         cents = 2 * currency(request.source).minor_units + currency(request.target).minor_units / mid
         return source_units - target_units / mid > Fraction(source_units * self._cost_bps_max, BPS) + cents
 
-    def _from_source(
-        self, router: Router, request: PriceRequest, source_units: int
-    ) -> tuple[int, int, int, Sequence[Leg]]:
-        fee_units = quantise_up(mul_div_up(source_units, self._fee_bps, BPS), request.source)
-        if fee_units >= source_units:
-            raise InvalidAmount("The amount does not cover the fee; send more.")
-        route = router.route_from_source(request.source, request.target, source_units - fee_units)
-        target_units = quantise_down(route.target_units, request.target)
-        if target_units == 0:
-            raise InvalidAmount(f"The amount is too small to arrive in {request.target}; send more.")
-        return source_units, target_units, fee_units, route.legs
 
-    def _to_target(
-        self, router: Router, request: PriceRequest, target_units: int
-    ) -> tuple[int, int, int, Sequence[Leg]]:
-        route = router.route_to_target(request.source, request.target, target_units)
-        net_units = quantise_up(route.source_units, request.source)
-        fee_units = quantise_up(mul_div_up(net_units, self._fee_bps, BPS - self._fee_bps), request.source)
-        return net_units + fee_units, target_units, fee_units, route.legs
+def _from_source(router: Router, request: PriceRequest, tariff: Tariff) -> tuple[int, int, int, Sequence[Leg]]:
+    source_units = request.fixed.units
+    fee_units = tariff.fee(source_units)
+    if fee_units >= source_units:
+        raise InvalidAmount("The amount does not cover the fee; send more.")
+    route = router.route_from_source(request.source, request.target, source_units - fee_units)
+    target_units = quantise_down(route.target_units, request.target)
+    if target_units == 0:
+        raise InvalidAmount(f"The amount is too small to arrive in {request.target}; send more.")
+    return source_units, target_units, fee_units, route.legs
+
+
+def _to_target(router: Router, request: PriceRequest, tariff: Tariff) -> tuple[int, int, int, Sequence[Leg]]:
+    target_units = request.fixed.units
+    route = router.route_to_target(request.source, request.target, target_units)
+    net_units = quantise_up(route.source_units, request.source)
+    fee_units = tariff.fee_on_top(net_units)
+    return net_units + fee_units, target_units, fee_units, route.legs
+
+
+def _market_violations(router: Router, request: PriceRequest) -> list[Violation]:
+    """What the market has against a payment that is refused anyway: so that its payer learns all of it at once."""
+    try:
+        if request.fixed_source is not None:
+            router.route_from_source(request.source, request.target, request.fixed_source.units)
+        else:
+            router.route_to_target(request.source, request.target, request.fixed.units)
+    except ChainwalletError as refusal:
+        return [Violation(refusal.code, "source_amount" if request.fixed_source else "target_amount", refusal.detail)]
+    return []
 
 
 def leg_row(leg: Leg) -> dict[str, Any]:

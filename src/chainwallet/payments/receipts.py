@@ -15,6 +15,7 @@ from chainwallet.kit.money import Money
 from chainwallet.payments.executions import ExecutionNotReady, ExecutionWithoutMarket, execution, summary_of
 from chainwallet.payments.particulars import particulars_of
 from chainwallet.payments.quotes import quotes_query
+from chainwallet.payments.terms import show_terms
 from chainwallet.payments.transfers import Transfer, TransferStatus, find_transfer
 from chainwallet.settlement.orders import PlacedOrder
 
@@ -78,5 +79,7 @@ def _transfer_part(session: Session, transfer: Transfer) -> dict[str, Any]:
         "id": transfer.id,
         "source_amount": {"currency": source.code, "value": source.value},
         "target_amount": {"currency": target.code, "value": target.value},
+        "fee": {"currency": source.code, "value": Money(source.code, int(transfer.fee_units)).value},
+        **show_terms(transfer.terms, source.code),
         "particulars": particulars_of(transfer, quote),
     }

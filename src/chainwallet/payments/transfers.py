@@ -9,12 +9,14 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Column, DateTime, Index, Numeric, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from chainwallet.kit.clock import rfc3339, utc_now
 from chainwallet.kit.database import insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money
+from chainwallet.payments.terms import show_terms
 from chainwallet.records.outbox import Event, append
 
 
@@ -88,6 +90,7 @@ class Transfer(SQLModel, table=True):
     purpose: str | None = None
     reference: str | None = None
     end_to_end_id: str | None = None
+    terms: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
     failure_code: str | None = None
     failure_detail: str | None = None
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
@@ -245,6 +248,7 @@ def describe_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "target_amount": _amount(Money(row["target_currency"], int(row["target_units"]))),
         "fee": _amount(Money(row["source_currency"], int(row["fee_units"]))),
         "cost_bps": str(row["cost_bps"]),
+        **show_terms(row["terms"], row["source_currency"]),
         "purpose": row["purpose"],
         "reference": row["reference"],
         "end_to_end_id": row["end_to_end_id"],

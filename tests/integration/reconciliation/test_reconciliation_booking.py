@@ -80,7 +80,7 @@ def test_fork_after_booking__one_live_event_and_nothing_booked_twice(bench: Benc
     bench.index()
     assert bench.events_of(transfer_id) == []
     with bench.database.transaction() as session, pytest.raises(ReceiptNotReady):
-        receipt(session, transfer_id, bench.services.domain)
+        receipt(session, transfer_id, bench.services.domain, operator=bench.services.operator.address)
     assert bench.statuses(transfer_id) == ["settled"], "it was final for all that anyone knew"
     bench.run()
     (again,) = bench.events_of(transfer_id)
@@ -90,7 +90,12 @@ def test_fork_after_booking__one_live_event_and_nothing_booked_twice(bench: Benc
     assert entries(bench) == before
     assert bench.units(payer.id, "EUR") == (90_000_000, 0)
     with bench.database.transaction() as session:
-        assert receipt(session, transfer_id, bench.services.domain)["settlement"]["block_hash"] == again.block_hash
+        assert (
+            receipt(session, transfer_id, bench.services.domain, operator=bench.services.operator.address)[
+                "settlement"
+            ]["block_hash"]
+            == again.block_hash
+        )
 
 
 def test_fork_before_booking__settles_once(bench: Bench) -> None:

@@ -38,7 +38,7 @@ def receipt_of_a_payment(bench: Bench) -> dict[str, Any]:
     transfer_id = bench.send(payer, payee, "EUR", "EUR", "10.00")
     bench.run()
     with bench.database.transaction() as session:
-        return receipt(session, transfer_id, bench.services.domain)
+        return receipt(session, transfer_id, bench.services.domain, operator=bench.services.operator.address)
 
 
 @pytest.fixture

@@ -89,6 +89,14 @@ class ProblemPart(BaseModel):
     code: str = Field(description="The stable code of this part.")
 
 
+class ViolationOut(BaseModel):
+    """One of the things that stand in the way of a payment."""
+
+    code: str = Field(description="Stable; docs/corridors.md explains each.")
+    field: str = Field(description="The field of the request to add or change.")
+    message: str
+
+
 class Problem(BaseModel):
     """Problem details (RFC 9457). `code` is stable; docs/errors.md says why each happens and how to solve it."""
 
@@ -102,6 +110,9 @@ class Problem(BaseModel):
     retryable: bool = Field(description="Whether the same request may succeed later.")
     instance: str = Field(description="This occurrence: quote it when asking for help.")
     errors: list[ProblemPart] | None = Field(default=None, description="Each thing that is wrong with the request.")
+    violations: list[ViolationOut] | None = Field(
+        default=None, description="Everything that stands in the way of the payment, at once."
+    )
     context: dict[str, Any] | None = Field(default=None, description="Figures that belong to the refusal.")
 
 
@@ -157,6 +168,8 @@ def render(
     }
     if parts is not None:
         document["errors"] = list(parts)
+    if error.violations:
+        document["violations"] = list(error.violations)
     if error.context:
         document["context"] = error.context
     content = json.dumps(document, default=str).encode()
@@ -244,7 +257,8 @@ def _sentence(finding: Mapping[str, Any], name: str) -> str:
     """Ours where there is one; pydantic's otherwise. Never the input itself: it may be a secret."""
     template = _SENTENCES.get(finding["type"])
     name = name[:80]
-    return template.format(name=name) if template else f"{name}: {finding['msg']}."
+    told = finding["msg"].removeprefix("Value error, ")
+    return template.format(name=name) if template else f"{name}: {told}."
 
 
 def _idempotency_part(finding: Mapping[str, Any]) -> dict[str, str]:

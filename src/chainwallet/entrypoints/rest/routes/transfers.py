@@ -7,9 +7,11 @@ from typing import Annotated, Any, Self, cast
 
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field, model_validator
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from chainwallet.bootstrap import Services
+from chainwallet.controls.corridors.decisions import CorridorRefused
 from chainwallet.controls.decisions import PaymentDenied
 from chainwallet.controls.identity.access import may_act_for, visible_customer
 from chainwallet.controls.identity.api_keys import Scope
@@ -21,16 +23,17 @@ from chainwallet.entrypoints.rest.models import Amount, AmountOut, Id, StrictMod
 from chainwallet.entrypoints.rest.pagination import Paged
 from chainwallet.entrypoints.rest.problems import CursorInvalid, domain_error, problem_responses
 from chainwallet.entrypoints.rest.responses import json_response
-from chainwallet.entrypoints.rest.routes.quotes import PriceIn
+from chainwallet.entrypoints.rest.routes.quotes import PriceIn, TermsOut
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import InvalidAmount, UnknownCurrency
 from chainwallet.ledger import InsufficientFunds
 from chainwallet.market.errors import MarketAmountTooSmall, MarketInsufficientLiquidity, MarketNoRoute, MarketRateStale
-from chainwallet.payments.candidates import PayerUnknown, TransferRequest
+from chainwallet.payments.candidates import PayerUnknown, TransferRequest, stated_by_parties
 from chainwallet.payments.endings import cancel_transfer, end_transfers
 from chainwallet.payments.executions import ExecutionNotReady, ExecutionWithoutMarket, execution
 from chainwallet.payments.quotes import (
     PriceRequest,
+    Quote,
     QuoteAmbiguous,
     QuoteExpired,
     QuoteLimitNotMet,
@@ -40,6 +43,7 @@ from chainwallet.payments.quotes import (
     QuoteUsed,
 )
 from chainwallet.payments.receipts import ReceiptNotReady, receipt
+from chainwallet.payments.terms import Stated
 from chainwallet.payments.transfers import (
     Transfer,
     TransferNotCancellable,
@@ -67,6 +71,9 @@ class PayeeIn(StrictModel):
     address: Text | None = None
     alias: Text | None = None
     iban: Text | None = None
+
+    def ref(self) -> PayeeRef:
+        return PayeeRef(customer_id=self.customer_id, address=self.address, alias=self.alias, iban=self.iban)
 
 
 class PriceWithLimitIn(PriceIn):
@@ -130,7 +137,7 @@ class FailureOut(BaseModel):
     detail: str | None
 
 
-class TransferOut(BaseModel):
+class TransferOut(TermsOut):
     """A transfer; `settlement` appears when a batch has taken it, `failure` when it did not go through."""
 
     id: str
@@ -165,6 +172,7 @@ class TransferPage(BaseModel):
         QuoteAmbiguous,
         QuoteLimitNotMet,
         QuoteTooCostly,
+        CorridorRefused,
         MarketNoRoute,
         MarketInsufficientLiquidity,
         MarketAmountTooSmall,
@@ -188,17 +196,12 @@ class TransferPage(BaseModel):
 async def create_transfer(body: TransferIn, request: Request, principal: Spender, idempotency: Idempotent) -> Response:
     """Answers once the payment is durable: held, signed by its payer's key and placed for the next batch."""
     services = cast(Services, request.app.state.services)
-    priced = services.pricer.price(body.quote.request(), owner_id=principal.customer_id) if body.quote else None
+    payee = body.payee.ref()
     accepted = await services.transfers.submit(
         TransferRequest(
-            quote=priced or cast(str, body.quote_id),
+            quote=cast(str, body.quote_id) if body.quote is None else await _price(services, body, principal, payee),
             payer_id=body.payer_id,
-            payee=PayeeRef(
-                customer_id=body.payee.customer_id,
-                address=body.payee.address,
-                alias=body.payee.alias,
-                iban=body.payee.iban,
-            ),
+            payee=payee,
             principal=principal,
             idempotency_key=idempotency.key,
             body_sha256=idempotency.body_sha256,
@@ -207,6 +210,20 @@ async def create_transfer(body: TransferIn, request: Request, principal: Spender
         )
     )
     return json_response(accepted.body, 201)
+
+
+async def _price(services: Services, body: TransferIn, principal: Principal, payee: PayeeRef) -> Quote:
+    """Price a payment at once; its parties are only looked up where a corridor asks about them."""
+    assert body.quote is not None
+    wanted, stated = body.quote.request(), Stated(purpose=body.purpose)
+    if services.corridors.map.asks_who(wanted.source, wanted.target):
+        stated = await run_in_threadpool(_stated, services, body, principal, payee)
+    return services.pricer.price(replace(wanted, stated=stated), owner_id=principal.customer_id)
+
+
+def _stated(services: Services, body: TransferIn, principal: Principal, payee: PayeeRef) -> Stated:
+    with services.database.transaction() as session:
+        return stated_by_parties(session, principal, body.payer_id, payee, purpose=body.purpose)
 
 
 @router.get(
