@@ -34,6 +34,8 @@ from chainwallet.migrations import upgrade
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, TransferRequest
 from chainwallet.payments.quotes import Pricer, Quote, store_quotes
+from chainwallet.settlement.ladders import LadderDesk, LadderPost
+from chainwallet.settlement.ladders import Outcome as LadderOutcome
 from chainwallet.settlement.lanes import open_lane
 
 _log = structlog.get_logger(__name__)
@@ -65,6 +67,7 @@ class Services:
     acceptance: Acceptance
     transfers: GroupCommit[TransferRequest, Accepted]
     quotes: GroupCommit[Quote, Quote]
+    ladders: GroupCommit[LadderPost, tuple[LadderOutcome, ...]]
     box: SecretBox
     webhook_sender: WebhookSender
     wakers: dict[str, Callable[[], None]] = field(default_factory=dict)
@@ -113,6 +116,7 @@ class Services:
         """Finish what is queued, then stop the chain and the database if they are ours."""
         self.transfers.close()
         self.quotes.close()
+        self.ladders.close()
         self.node.close()
         self.database.close()
 
@@ -200,6 +204,7 @@ def _wire(
         transfers=GroupCommit("transfers", database, acceptance.accept, after_commit=lambda: services.wake("settle")),
         # A quote that a power cut undoes is asked for again; waiting for the disk would buy nothing.
         quotes=GroupCommit("quotes", database, store_quotes, durable=False),
+        ladders=GroupCommit("ladders", database, LadderDesk(vault=vault, domain=domain, rates=rates).apply),
         box=box,
         webhook_sender=WebhookSender(allow_loopback=settings.webhooks_to_loopback),
     )

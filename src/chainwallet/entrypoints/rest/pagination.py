@@ -41,6 +41,15 @@ class Page:
             raise _invalid()
         return int(self.after)
 
+    def after_parts(self, count: int) -> tuple[str, ...] | None:
+        """`after` for lists whose places have several parts, joined by colons; CursorInvalid for another list's."""
+        if self.after is None:
+            return None
+        parts = tuple(self.after.split(":"))
+        if len(parts) != count:
+            raise _invalid()
+        return parts
+
     def render(self, rows: Sequence[Row], show: Callable[[Row], Any], key: Callable[[Row], str]) -> dict[str, Any]:
         """{items, next_cursor}: `rows` are what `fetch` gave, in order of `key`."""
         shown = rows[: self.limit]

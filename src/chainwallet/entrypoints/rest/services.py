@@ -9,6 +9,7 @@ from fastapi import Request
 from sqlmodel import Session
 
 from chainwallet.controls.identity.authenticator import Authenticator
+from chainwallet.keys.intents import Domain
 from chainwallet.kit.database import Database
 from chainwallet.kit.settings import Settings
 
@@ -29,6 +30,9 @@ class Services(Protocol):
 
     @property
     def authenticator(self) -> Authenticator: ...
+
+    @property
+    def domain(self) -> Domain: ...
 
     @property
     def webhook_sender(self) -> WebhookUrlCheck: ...
