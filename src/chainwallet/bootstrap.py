@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import structlog
 from sqlmodel import Session
 
 from chainwallet.adapters.messaging.webhooks import WebhookSender
-from chainwallet.adapters.rates.ecb import EcbDailyRates, EcbRates
+from chainwallet.adapters.rates.ecb import EcbDailyRates, EcbRates, RatesUnavailable
 from chainwallet.chain.contracts.settlement_hub import SettlementHub
 from chainwallet.chain.deployer import deploy
 from chainwallet.chain.deployment import Deployment, recorded_currencies
@@ -77,6 +78,13 @@ class Services:
     def mids(self) -> MidMarket:
         """Mid-market by the newest fixing."""
         return MidMarket(self.rates.fixing())
+
+    def mids_on(self, day: date) -> MidMarket | None:
+        """Mid-market by the last fixing on or before that day; None where the rates do not go back so far."""
+        try:
+            return MidMarket(self.rates.fixing(day))
+        except RatesUnavailable:
+            return None
 
     @property
     def gas_price_max_wei(self) -> int:

@@ -162,7 +162,7 @@ def test_rights__a_maker_sees_and_quotes_for_itself_only(world: World, maker: An
     refuse(world, maker, "USD-EUR", ladder(2, ("1.00", "1.00")), 403, "AUTH_SCOPE_MISSING", auth=reader)
     payer = world.customer()
     refuse(world, payer, "USD-EUR", ladder(1, ("1.00", "1.00")), 422, "MAKER_NOT_A_MAKER")
-    for path in ("ladders", "rejections"):
+    for path in ("ladders", "rejections", "fills", "exposure", "profit"):
         world.refused("GET", f"/v1/makers/{other['id']}/{path}", 404, "CUSTOMER_UNKNOWN", auth=mine)
 
 
@@ -171,6 +171,51 @@ def test_frozen_maker__quotes_nothing(world: World, maker: Any) -> None:
     refuse(world, maker, "USD-EUR", ladder(1, ("1.00", "1.00")), 409, "MAKER_NOT_ACTIVE")
     world.post(f"/v1/customers/{maker['id']}/unfreeze", {"reason": "over"}, status=200)
     put(world, maker, "USD-EUR", ladder(1, ("1.00", "1.00")))
+
+
+def test_views__tell_a_maker_what_was_filled_what_it_has_out_and_what_it_earned(world: World, maker: Any) -> None:
+    views = f"/v1/makers/{maker['id']}"
+    put(world, maker, "USD-EUR", ladder(1, ("400.00", "380.00"), ("800.00", "768.00")))
+    payer, payee = world.funded("EUR", "1000.00"), world.customer()
+    with world.batches_wait():
+        transfer = world.transfer(world.quote("EUR", "USD", target="300.00"), payer, payee)
+        assert world.get(f"{views}/exposure")["items"] == [
+            {"currency": "USD", "inventory": "1000.00", "reserved": "300.00", "offered": "900.00", "limit": "700.00"}
+        ]
+        assert world.get(f"{views}/fills")["items"] == []
+    batch_id = world.settled(transfer["id"])["settlement"]["batch_id"]
+    (fill,) = world.get(f"{views}/fills")["items"]
+    assert (fill["sold"]["value"], fill["bought"]["value"], fill["status"]) == ("300.00", "285.00", "settled")
+    assert (fill["batch_id"], fill["maker_id"]) == (batch_id, maker["id"])
+    assert fill["tx_hash"] == world.get(f"/v1/batches/{batch_id}")["tx_hash"]
+    profit = world.get(f"{views}/profit", currency="USD")
+    mid = world.services.mids.mid("EUR", "USD")
+    earned = 285_000_000 * mid.numerator // mid.denominator - 300_000_000
+    assert profit["realised"] == profit["marked"], "no newer fixing than the one of today"
+    assert profit["realised"]["value"] == f"{earned // 10**6}.{earned % 10**6:06d}".rstrip("0")
+    assert (profit["fills"], profit["unpriced_fills"]) == (1, 0)
+    assert [(one["currency"], one["net"]) for one in profit["items"]] == [("EUR", "285.00"), ("USD", "-300.00")]
+    assert world.get(f"{views}/profit", since="2090-01-01T00:00:00Z")["fills"] == 0
+    world.refused("GET", f"{views}/profit?currency=XYZ", 422, "MONEY_UNKNOWN_CURRENCY")
+    world.refused("GET", f"{views}/profit?currency=KES", 422, "MARKET_NO_MID")
+
+
+def test_fills__come_in_pages_and_once_each_in_the_outbox(world: World, maker: Any) -> None:
+    put(world, maker, "USD-EUR", ladder(1, ("500.00", "475.00")))
+    payer, payee = world.funded("EUR", "1000.00"), world.customer()
+    for _ in range(3):
+        world.settled(world.transfer(world.quote("EUR", "USD", target="10.00"), payer, payee)["id"])
+    first = world.get(f"/v1/makers/{maker['id']}/fills", limit=2)
+    rest = world.get(f"/v1/makers/{maker['id']}/fills", limit=2, cursor=first["next_cursor"])
+    batches = [one["batch_id"] for one in first["items"] + rest["items"]]
+    assert batches == sorted(set(batches), reverse=True)
+    assert (len(batches), rest["next_cursor"]) == (3, None)
+    told = world.scalar(
+        "SELECT array_agg((payload->>'batch_id')::int ORDER BY seq) FROM outbox_event"
+        " WHERE type = 'maker_quote.filled' AND audience @> ARRAY[%(maker)s::text]",
+        maker=maker["id"],
+    )
+    assert told == batches[::-1]
 
 
 class OwnKey:
