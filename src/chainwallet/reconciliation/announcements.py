@@ -21,6 +21,7 @@ def still_open(session: Session, batch_ids: Collection[int]) -> set[int]:
 
 def announce_fills(session: Session, batch_ids: Collection[int]) -> None:
     """Write an event for each fill of these batches, for its maker and the maker's bank."""
+    session.flush()  # they have just been marked settled
     fills = fills_of(session, batch_ids) if batch_ids else []
     parties = parties_by_id(session, {fill.maker_id for fill in fills}) if fills else {}
     append(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, cast
 
-from fastapi import Request
 from sqlmodel import Session
+from starlette.requests import HTTPConnection
 
 from chainwallet.controls.identity.authenticator import Authenticator
 from chainwallet.keys.intents import Domain
@@ -47,5 +47,5 @@ class Services(Protocol):
         """What the service depends on, each "ok" or a few words on what is wrong."""
 
 
-def services_of(request: Request) -> Services:
+def services_of(request: HTTPConnection) -> Services:
     return cast(Services, request.app.state.services)
