@@ -6,13 +6,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import structlog
 from sqlmodel import Session
 
 from chainwallet.adapters.messaging.webhooks import WebhookSender
-from chainwallet.adapters.rates.ecb import EcbDailyRates, EcbRates
+from chainwallet.adapters.rates.ecb import EcbDailyRates, EcbRates, RatesUnavailable
 from chainwallet.chain.contracts.settlement_hub import SettlementHub
 from chainwallet.chain.deployer import deploy
 from chainwallet.chain.deployment import Deployment, recorded_currencies
@@ -38,6 +39,8 @@ from chainwallet.migrations import upgrade
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, TransferRequest
 from chainwallet.payments.quotes import Pricer, Quote, store_quotes
+from chainwallet.settlement.ladders import LadderDesk, LadderPost
+from chainwallet.settlement.ladders import Outcome as LadderOutcome
 from chainwallet.settlement.lanes import open_lane
 from chainwallet.settlement.snapshots import Snapshots
 
@@ -72,6 +75,7 @@ class Services:
     acceptance: Acceptance
     transfers: GroupCommit[TransferRequest, Accepted]
     quotes: GroupCommit[Quote, Quote]
+    ladders: GroupCommit[LadderPost, tuple[LadderOutcome, ...]]
     box: SecretBox
     webhook_sender: WebhookSender
     wakers: dict[str, Callable[[], None]] = field(default_factory=dict)
@@ -81,6 +85,13 @@ class Services:
     def mids(self) -> MidMarket:
         """Mid-market by the newest fixing."""
         return MidMarket(self.rates.fixing())
+
+    def mids_on(self, day: date) -> MidMarket | None:
+        """Mid-market by the last fixing on or before that day; None where the rates do not go back so far."""
+        try:
+            return MidMarket(self.rates.fixing(day))
+        except RatesUnavailable:
+            return None
 
     @property
     def gas_price_max_wei(self) -> int:
@@ -120,6 +131,7 @@ class Services:
         """Finish what is queued, then stop the chain and the database if they are ours."""
         self.transfers.close()
         self.quotes.close()
+        self.ladders.close()
         self.node.close()
         self.database.close()
 
@@ -234,6 +246,7 @@ def _wire(
         transfers=GroupCommit("transfers", database, acceptance.accept, after_commit=lambda: services.wake("settle")),
         # A quote that a power cut undoes is asked for again; waiting for the disk would buy nothing.
         quotes=GroupCommit("quotes", database, store_quotes, durable=False),
+        ladders=GroupCommit("ladders", database, LadderDesk(vault=vault, domain=domain, rates=rates).apply),
         box=box,
         webhook_sender=WebhookSender(allow_loopback=settings.webhooks_to_loopback),
     )

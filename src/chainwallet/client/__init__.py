@@ -10,30 +10,26 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
+from chainwallet.client.errors import ApiError
+
+if TYPE_CHECKING:
+    from chainwallet.client.stream import MakerStream
+
+__all__ = ["ApiError", "Client", "Json"]
+
 Json = dict[str, Any]
 _RETRIED = (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError, httpx.TimeoutException)
-
-
-class ApiError(Exception):
-    """What the service refused: `code` is stable, `detail` says what to do, `problem` is the whole answer."""
-
-    def __init__(self, status: int, problem: Json) -> None:
-        self.status = status
-        self.code = str(problem.get("code", "UNKNOWN"))
-        self.detail = str(problem.get("detail", ""))
-        self.retryable = bool(problem.get("retryable", False))
-        self.problem = problem
-        super().__init__(f"{status} {self.code}: {self.detail}")
 
 
 class Client:
     """Calls one chainwallet service with one bearer key. Amounts are {"currency": "EUR", "value": "100.00"}."""
 
     def __init__(self, base_url: str, key: str, *, timeout_s: float = 60, retries: int = 8) -> None:
+        self._url, self._key = base_url.rstrip("/"), key
         self._http = httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout_s)
         self._retries = retries
 
@@ -85,6 +81,28 @@ class Client:
 
     def maker_quote(self, **fields: Any) -> Json:
         return self.post("/v1/maker-quotes", fields)
+
+    def put_ladder(self, maker_id: str, sell: str, buy: str, **fields: Any) -> Json:
+        """Replace a maker's ladder: version, expires_at, levels. Where a lost connection hid success, it is stale."""
+        return self._send("PUT", f"/v1/makers/{maker_id}/ladders/{sell}-{buy}", json=fields)
+
+    def withdraw_ladders(self, maker_id: str) -> Json:
+        return self._send("DELETE", f"/v1/makers/{maker_id}/ladders")
+
+    def fills(self, maker_id: str) -> Iterator[Json]:
+        return self.items(f"/v1/makers/{maker_id}/fills")
+
+    def maker_stream(
+        self, maker_id: str, *, after: int | None = None, cancel_on_disconnect: bool = False
+    ) -> MakerStream:
+        """Open the maker's stream. ApiError when it is refused."""
+        from chainwallet.client.stream import MakerStream
+
+        query = f"?cancel_on_disconnect={str(cancel_on_disconnect).lower()}" + (
+            "" if after is None else f"&after={after}"
+        )
+        url = f"{self._url}/v1/makers/{maker_id}/stream{query}"
+        return MakerStream(url.replace("http", "ws", 1), self._key)
 
     def transfer(self, *, idempotency_key: str | None = None, **fields: Any) -> Json:
         return self.post("/v1/transfers", fields, idempotency_key=idempotency_key)

@@ -15,12 +15,14 @@ from chainwallet.keys.keccak import keccak
 from chainwallet.keys.signatures import recover
 
 __all__ = [
+    "AccountClaim",
     "Domain",
     "ExitOrder",
     "Intent",
     "MakerQuote",
     "PaymentOrder",
     "Transaction",
+    "claim_digest",
     "exit_digest",
     "order_digest",
     "quote_digest",
@@ -41,6 +43,7 @@ QUOTE_TYPE = (
 )
 
 EXIT_TYPE = "ExitOrder(address account,address recipient,uint16 currency,uint128 amount,uint64 nonce,uint64 deadline)"
+CLAIM_TYPE = "AccountClaim(address account,uint64 deadline)"
 
 _DOMAIN_HASH = keccak(DOMAIN_TYPE.encode())
 _NAME_HASH = keccak(DOMAIN_NAME.encode())
@@ -48,11 +51,13 @@ _VERSION_HASH = keccak(DOMAIN_VERSION.encode())
 _ORDER_HASH = keccak(ORDER_TYPE.encode())
 _QUOTE_HASH = keccak(QUOTE_TYPE.encode())
 _EXIT_HASH = keccak(EXIT_TYPE.encode())
+_CLAIM_HASH = keccak(CLAIM_TYPE.encode())
 
 # One 32-byte word per field, numbers right-aligned: H is uint16, 16s uint128, Q uint64, 20s address.
 _ORDER_WORDS = Struct(">32s 12x20s 12x20s 30xH 16x16s 30xH 16x16s 24xQ 24xQ 32s")
 _QUOTE_WORDS = Struct(">32s 12x20s 30xH 16x16s 30xH 16x16s 24xQ 24xQ")
 _EXIT_WORDS = Struct(">32s 12x20s 12x20s 30xH 16x16s 24xQ 24xQ")
+_CLAIM_WORDS = Struct(">32s 12x20s 24xQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,18 @@ class ExitOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountClaim:
+    """Whoever signs this with the account's key, before `deadline`, has that key. It moves nothing: no hub knows it."""
+
+    account: str
+    deadline: int
+
+    def __post_init__(self) -> None:
+        address_bytes(self.account)
+        _check_uint("deadline", self.deadline, 64)
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """An EIP-1559 transaction; `to` None creates a contract. Amounts in wei.
 
@@ -227,6 +244,12 @@ def exit_digest(domain: Domain, order: ExitOrder) -> bytes:
         order.nonce,
         order.deadline,
     )
+    return keccak(b"\x19\x01" + domain.separator() + keccak(words))
+
+
+def claim_digest(domain: Domain, claim: AccountClaim) -> bytes:
+    """The 32 bytes that an owner signs to show that the account's key is theirs (EIP-712)."""
+    words = _CLAIM_WORDS.pack(_CLAIM_HASH, address_bytes(claim.account), claim.deadline)
     return keccak(b"\x19\x01" + domain.separator() + keccak(words))
 
 

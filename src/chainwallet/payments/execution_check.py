@@ -260,7 +260,7 @@ def _acknowledged(evidence: _Evidence, acknowledgement: Mapping[str, Any]) -> Ma
     if not isinstance(quote, MakerQuote) or domain != evidence.domain:
         raise _Disproved("the acknowledgement is of another hub, or not of a quote")
     digest = quote_digest(domain, quote)
-    if recover(digest, _bytes(acknowledgement["signature"], 65)) != quote.maker:
+    if signer_of(digest, bytes.fromhex(acknowledgement["signature"].removeprefix("0x"))) != quote.maker:
         raise _Disproved("the quote is not signed by its maker")
     statement = QuoteAcknowledgement(digest, _units(acknowledgement["received_at"]))
     signer = recover(attestation_digest(domain, statement), _bytes(acknowledgement["operator_signature"], 65))

@@ -55,6 +55,8 @@ def execution(session: Session, transfer_id: str, domain: Domain, *, operator: s
     if memo_of(details) != bytes(order.memo):
         raise ExecutionWithoutMarket("The order was signed before orders named the market they were priced on.")
     content = read_snapshot(session, SnapshotName(quote.market_root, quote.market_taken_at))
+    if content is None:
+        raise ExecutionWithoutMarket("The market that this payment was priced on is not kept here.")
     record, ranking = _explained(quote, content, domain)
     return {
         "version": 1,
@@ -95,8 +97,7 @@ def _explained(
     quote: Quote, content: SnapshotContent, domain: Domain
 ) -> tuple[ExecutionRecord, tuple[Alternative, ...]]:
     """The certificate is found anew: any prices prove what they prove, and these are the programme's."""
-    signed = {key: one.signed() for key, one in content.quotes.items()}
-    digests = {key: quote_digest(domain, one) for key, one in signed.items()}
+    digests = {key: quote_digest(domain, one) for key, one in content.quotes.items()}
     taken = route_of(quote)
     route = replace(taken, legs=tuple(replace(leg, maker=content.quotes[leg.offer_id].maker) for leg in taken.legs))
     router = Router(content.book)
@@ -109,7 +110,7 @@ def _explanation(record: ExecutionRecord, content: SnapshotContent, ranking: Seq
     book, route = record.book, record.route
     quotes = []
     for offer in book.offers:
-        signed = content.quotes[offer.id].signed()
+        signed = content.quotes[offer.id]
         quotes.append(
             {
                 "id": offer.id,

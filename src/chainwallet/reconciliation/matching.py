@@ -23,6 +23,7 @@ from chainwallet.payments.deposits import settle_deposits
 from chainwallet.payments.endings import CANCELLED_ON_CHAIN, FUNDS_LEFT, adopt_settled, withdraw_transfers
 from chainwallet.payments.exits import overtake_exits
 from chainwallet.payments.transfers import TransferStatus, advance
+from chainwallet.reconciliation.announcements import announce_fills, still_open
 from chainwallet.reconciliation.breaks import BreakKind, open_break
 from chainwallet.reconciliation.drafts import (
     Draft,
@@ -189,6 +190,7 @@ def _payments(
 def _batches(session: Session, events: Sequence[OpenEvent], by_name: dict[str, list[OpenEvent]]) -> list[Draft]:
     quotes = _filled_quotes(session, by_name["QuoteFilled"])
     drafts: dict[str, Draft] = {}
+    news = still_open(session, [int(event.payload["batchId"]) for event in by_name["BatchSettled"]])
     for event in by_name["BatchSettled"]:
         batch_id = int(event.payload["batchId"])
         drafts[event.tx_hash] = Draft("batch", str(batch_id), place_of(event))
@@ -196,6 +198,7 @@ def _batches(session: Session, events: Sequence[OpenEvent], by_name: dict[str, l
             open_break(session, BreakKind.UNKNOWN_BATCH, str(batch_id), f"in {event.tx_hash}")
         elif int(event.payload["fills"]):
             drafts[event.tx_hash].capture.append(f"batch:{batch_id}")
+    announce_fills(session, news)
     for event in events:
         draft = drafts.get(event.tx_hash)
         if draft is None:

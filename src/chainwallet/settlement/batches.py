@@ -83,6 +83,10 @@ class BatchFill(SQLModel, table=True):
     """What a batch takes of one maker quote: the maker gives `sold_units` and gets `bought_units`."""
 
     __tablename__ = "batch_fill"
+    __table_args__ = (
+        Index("ix_batch_fill_maker", "maker_id", "batch_id", "quote_id"),
+        Index("ix_batch_fill_quote", "quote_id"),
+    )
 
     batch_id: int = Field(sa_column=Column(BigInteger, primary_key=True))
     quote_id: str = Field(primary_key=True)

@@ -23,6 +23,9 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import Money, currency
 from chainwallet.market.model import Book, Offer
+from chainwallet.settlement.rejections import Rejected, note_rejections
+
+LASTS_MAX = timedelta(days=7)
 
 
 class MakerQuoteUnknown(ChainwalletError):
@@ -45,14 +48,42 @@ class MakerNotAMaker(ChainwalletError):
     status = 422
 
 
+class MakerNotActive(ChainwalletError):
+    """The maker is frozen or closed: nothing of it is filled."""
+
+    code = "MAKER_NOT_ACTIVE"
+    status = 409
+
+
+class MakerSignsItself(ChainwalletError):
+    """The service has no key of this maker's."""
+
+    code = "MAKER_SIGNS_ITSELF"
+    status = 409
+
+
+class MakerQuoteRefusedByHub(ChainwalletError):
+    """What the simulation of a batch said of a quote; its maker finds it among its rejections."""
+
+    code = "MAKER_QUOTE_REFUSED_BY_HUB"
+    status = 422
+
+
 class MakerQuoteStatus(StrEnum):
     OPEN = "open"
     WITHDRAWN = "withdrawn"
     REFUSED = "refused"  # the hub would refuse it: no batch fills it, whatever was reserved of it
 
 
+_IN_LADDER = "status = 'open' AND ladder_version IS NOT NULL"
+_REPLACED = "status = 'withdrawn' AND ladder_version IS NOT NULL"
+
+
 class MakerQuote(SQLModel, table=True):
-    """`maker` sells up to `sell_units` of `sell` for `buy_units` of `buy`, in parts at that price or better."""
+    """`maker` sells up to `sell_units` of `sell` for `buy_units` of `buy`, in parts at that price or better.
+
+    `ladder_version`: the version of the maker's ladder that it is a level of; None for one that was posted by itself.
+    """
 
     __tablename__ = "maker_quote"
     __table_args__ = (
@@ -60,6 +91,8 @@ class MakerQuote(SQLModel, table=True):
         CheckConstraint("reserved_units >= 0 AND filled_units >= 0", name="used_not_negative"),
         CheckConstraint("reserved_units + filled_units <= sell_units", name="within_signed_amount"),
         Index("ix_maker_quote_open", "expires_at", postgresql_where=text("status = 'open'")),
+        Index("ix_maker_quote_ladder", "maker_id", "sell", "buy", postgresql_where=text(_IN_LADDER)),
+        Index("ix_maker_quote_replaced", "withdrawn_at", postgresql_where=text(_REPLACED)),
     )
 
     id: str = Field(primary_key=True)
@@ -74,6 +107,8 @@ class MakerQuote(SQLModel, table=True):
     signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     quote_hash: str = Field(sa_column=Column(Text, nullable=False, unique=True))
     status: str = MakerQuoteStatus.OPEN
+    ladder_version: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    withdrawn_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
     reserved_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     filled_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
@@ -109,31 +144,14 @@ def post_quotes(
     domain: Domain,
 ) -> list[MakerQuote]:
     """Sign the quotes with the maker's key and open them. MAKER_QUOTE_* if one makes no sense."""
-    now = utc_now()
     rows = []
     for request in requests:
-        if request.sell.code == request.buy.code:
-            raise MakerQuoteSameCurrency("A quote sells one currency for another; name two different currencies.")
-        if not now < request.expires_at <= now + timedelta(days=7):
-            raise MakerQuoteExpiryInvalid("expires_at must be in the future and at most seven days away.")
-        quote = MakerQuote(
-            id=new_id("mkq"),
-            maker_id=maker_id,
-            maker=signer.address,
-            sell=request.sell.code,
-            sell_units=request.sell.units,
-            buy=request.buy.code,
-            buy_units=request.buy.units,
-            nonce=secrets.randbits(63),  # only makes two equal quotes distinct
-            expires_at=request.expires_at,
-            signature=b"",
-            quote_hash="",
-            created_at=now,
-        )
+        check_terms(request.sell.code, request.buy.code, request.expires_at)
+        quote = draft_quote(request, maker_id=maker_id, maker=signer.address)
         quote.signature = signer.sign_quote(domain, quote.signed())
-        quote.quote_hash = "0x" + quote_digest(domain, quote.signed()).hex()
+        quote.quote_hash = hash_of(domain, quote)
         rows.append(quote)
-    insert_many(session, MakerQuote, [quote.model_dump() for quote in rows])
+    store_maker_quotes(session, rows)
     return rows
 
 
@@ -152,14 +170,60 @@ def acknowledge(quote: MakerQuote, *, operator: Signer, domain: Domain) -> dict[
     }
 
 
+def check_terms(sell: str, buy: str, expires_at: datetime) -> None:
+    """MAKER_QUOTE_SAME_CURRENCY, MAKER_QUOTE_EXPIRY_INVALID."""
+    if sell == buy:
+        raise MakerQuoteSameCurrency("A quote sells one currency for another; name two different currencies.")
+    if not utc_now() < expires_at <= utc_now() + LASTS_MAX:
+        raise MakerQuoteExpiryInvalid("expires_at must be in the future and at most seven days away.")
+
+
+def draft_quote(request: QuoteRequest, *, maker_id: str, maker: str, nonce: int | None = None) -> MakerQuote:
+    """The quote as its maker will sign it. A nonce only makes two equal quotes distinct; without one it is drawn."""
+    return MakerQuote(
+        id=new_id("mkq"),
+        maker_id=maker_id,
+        maker=maker,
+        sell=request.sell.code,
+        sell_units=request.sell.units,
+        buy=request.buy.code,
+        buy_units=request.buy.units,
+        nonce=secrets.randbits(63) if nonce is None else nonce,
+        expires_at=request.expires_at,
+        signature=b"",
+        quote_hash="",
+        created_at=utc_now(),
+    )
+
+
+def hash_of(domain: Domain, quote: MakerQuote) -> str:
+    """The quote's EIP-712 digest in hex: its name on chain."""
+    return "0x" + quote_digest(domain, quote.signed()).hex()
+
+
+def store_maker_quotes(session: Session, quotes: Sequence[MakerQuote]) -> None:
+    """Open signed quotes, in one statement."""
+    insert_many(session, MakerQuote, [quote.model_dump() for quote in quotes])
+
+
 def withdraw_quote(session: Session, quote_id: str) -> MakerQuote:
     """Take a quote off the market. What payments have reserved of it stays good. MAKER_QUOTE_UNKNOWN."""
     return _close_quote(session, quote_id, MakerQuoteStatus.WITHDRAWN)
 
 
-def refuse_quote(session: Session, quote_id: str) -> MakerQuote:
-    """Take a quote off the market that the hub would refuse: what payments have reserved of it is worth nothing."""
-    return _close_quote(session, quote_id, MakerQuoteStatus.REFUSED)
+def refuse_quote(session: Session, quote_id: str, *, reason: str) -> MakerQuote:
+    """Take a quote off the market that the hub would refuse: what payments have reserved of it is worth nothing.
+
+    `reason` is the hub's own name for it; the maker finds it among its rejections.
+    """
+    quote = _close_quote(session, quote_id, MakerQuoteStatus.REFUSED)
+    error = MakerQuoteRefusedByHub(f"The settlement contract would refuse this quote ({reason}); it is off the market.")
+    version = quote.ladder_version
+    rejected = Rejected(
+        maker_id=quote.maker_id, sell=quote.sell, buy=quote.buy, error=error, version=version, quote_id=quote.id
+    )
+    note_rejections(session, [rejected])
+    return quote
 
 
 def _close_quote(session: Session, quote_id: str, status: MakerQuoteStatus) -> MakerQuote:
@@ -167,7 +231,7 @@ def _close_quote(session: Session, quote_id: str, status: MakerQuoteStatus) -> M
     if quote is None:
         raise MakerQuoteUnknown("No maker quote has this id.")
     if quote.status != MakerQuoteStatus.REFUSED:
-        quote.status = status
+        quote.status, quote.withdrawn_at = status, quote.withdrawn_at or utc_now()
         session.add(quote)
     return quote
 

@@ -163,7 +163,7 @@ def test_set_aside__waits_and_keeps_what_is_reserved_for_it(bench: Bench) -> Non
     going = bench.send(other, receiver, "EUR", "USD", "80.00")
     assert dear.id in {leg["quote_id"] for leg in bench.order(going).legs}
     with bench.database.transaction() as session:
-        refuse_quote(session, mxn.id)  # the only way to MXN is gone
+        refuse_quote(session, mxn.id, reason="QuoteExpired")  # the only way to MXN is gone
     assert [order.id for order in draft(bench).orders] == [going]
     bench.run()
     assert bench.statuses(waiting, going) == ["accepted", "settled"]

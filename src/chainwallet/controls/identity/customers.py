@@ -16,7 +16,10 @@ from sqlalchemy import CheckConstraint, Column, DateTime, String
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from chainwallet.kit.clock import utc_now
+from chainwallet.keys.errors import SignatureRefused
+from chainwallet.keys.intents import AccountClaim, Domain, claim_digest
+from chainwallet.keys.passkeys import signer_of
+from chainwallet.kit.clock import unix_seconds, utc_now
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.records import audit, outbox
@@ -26,6 +29,7 @@ NewAddress = Callable[[Session, str], str]
 
 ALIAS_PATTERN = r"^[a-z0-9._-]{2,64}$"
 NAME_MAX = 140  # ISO 20022 Max140Text
+CLAIM_LASTS_S = 3_600
 _EMAIL = re.compile(r"[^\s@\x00-\x1f]{1,64}@[^\s@.\x00-\x1f]+(?:\.[^\s@.\x00-\x1f]+)+")
 _HEX_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
@@ -50,6 +54,18 @@ class CustomerIbanTaken(ChainwalletError):
     status = 409
 
 
+class CustomerAddressTaken(ChainwalletError):
+    code = "CUSTOMER_ADDRESS_TAKEN"
+    status = 409
+
+
+class CustomerKeyUnproven(ChainwalletError):
+    """The claim to an address is not signed by its key, or was not signed just now."""
+
+    code = "CUSTOMER_KEY_UNPROVEN"
+    status = 422
+
+
 class CustomerClosed(ChainwalletError):
     code = "CUSTOMER_CLOSED"
     status = 409
@@ -60,6 +76,13 @@ class CustomerType(StrEnum):
     BUSINESS = "business"
     MAKER = "maker"
     BANK = "bank"
+
+
+class Custody(StrEnum):
+    """Who signs for a customer's address."""
+
+    MANAGED = "managed"  # this service, with a key that it keeps encrypted
+    EXTERNAL = "external"  # the customer, with a key that this service never had
 
 
 class CustomerStatus(StrEnum):
@@ -75,6 +98,7 @@ class Customer(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("type IN ('individual', 'business', 'maker', 'bank')", name="type"),
         CheckConstraint("status IN ('active', 'frozen', 'closed')", name="status"),
+        CheckConstraint("custody IN ('managed', 'external')", name="custody"),
         CheckConstraint("alias = lower(alias)", name="alias_lower"),
         CheckConstraint("bank_id <> id", name="bank_is_another"),
     )
@@ -85,6 +109,9 @@ class Customer(SQLModel, table=True):
     country: str = Field(max_length=2)
     email: str | None = Field(default=None, max_length=254)
     address: str = Field(unique=True, max_length=42)
+    custody: str = Field(
+        default=Custody.MANAGED, sa_column=Column(String, nullable=False, server_default=Custody.MANAGED.value)
+    )
     alias: str | None = Field(default=None, unique=True, max_length=64)
     iban: str | None = Field(default=None, unique=True, max_length=34)
     bank_id: str | None = Field(default=None, foreign_key="customer.id", index=True)
@@ -95,6 +122,15 @@ class Customer(SQLModel, table=True):
     def audience(self) -> tuple[str, ...]:
         """Who may see what happens to this customer: itself and its bank."""
         return (self.id,) if self.bank_id is None else (self.id, self.bank_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalKey:
+    """A maker's claim to an address of its own: an EIP-712 AccountClaim, signed by that address's key."""
+
+    address: str
+    deadline: int
+    signature: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +144,20 @@ class CustomerDraft:
     alias: str | None = None
     iban: str | None = None
     bank_id: str | None = None
+    external_key: ExternalKey | None = None
 
 
-def create_customer(session: Session, draft: CustomerDraft, *, new_address: NewAddress, actor: str) -> Customer:
+def create_customer(
+    session: Session, draft: CustomerDraft, *, new_address: NewAddress, actor: str, domain: Domain | None = None
+) -> Customer:
     """Store a customer with a wallet of its own, an audit entry and the event customer.created.
 
-    CustomerInvalid says which field and why; CustomerAliasTaken, CustomerIbanTaken and
-    CustomerUnknown (for the bank) say what is in the way.
+    With an `external_key` the wallet stays with the customer, a maker, who has signed for it in `domain`.
+    CustomerInvalid says which field and why; CustomerAliasTaken, CustomerIbanTaken, CustomerAddressTaken,
+    CustomerKeyUnproven and CustomerUnknown (for the bank) say what is in the way.
     """
+    if draft.external_key is not None:
+        _check_key(draft.type, draft.external_key, domain)
     if draft.bank_id is not None:
         bank = session.get(Customer, draft.bank_id)
         if bank is None or bank.type != CustomerType.BANK:
@@ -133,14 +175,22 @@ def create_customer(session: Session, draft: CustomerDraft, *, new_address: NewA
         bank_id=draft.bank_id,
         created_at=utc_now(),
     )
-    customer.address = new_address(session, customer_id)
+    if draft.external_key is None:
+        customer.address = new_address(session, customer_id)
+    else:
+        customer.address, customer.custody = clean_address(draft.external_key.address), Custody.EXTERNAL
     _insert(session, customer)
     audit.record(
         session,
         actor=actor,
         action="customer.created",
         subject=customer_id,
-        detail={"type": customer.type, "country": customer.country, "bank_id": customer.bank_id},
+        detail={
+            "type": customer.type,
+            "country": customer.country,
+            "bank_id": customer.bank_id,
+            "custody": customer.custody,
+        },
     )
     _announce(session, customer, "customer.created")
     return customer
@@ -241,6 +291,21 @@ def _countries() -> frozenset[str]:
     return frozenset(country.alpha_2 for country in pycountry.countries)
 
 
+def _check_key(kind: CustomerType, key: ExternalKey, domain: Domain | None) -> None:
+    """Payments are signed by the service; so far only what makers sign can come from elsewhere."""
+    if kind != CustomerType.MAKER or domain is None:
+        raise CustomerInvalid("Only a maker may bring a key of its own; leave external_key out.", field="external_key")
+    address, now_s = clean_address(key.address), unix_seconds(utc_now())
+    if not now_s < key.deadline <= now_s + CLAIM_LASTS_S:
+        raise CustomerKeyUnproven(f"The claim's deadline must be in the next {CLAIM_LASTS_S} seconds; sign it anew.")
+    try:
+        signer = signer_of(claim_digest(domain, AccountClaim(address, key.deadline)), key.signature)
+    except SignatureRefused as refused:
+        raise CustomerKeyUnproven(f"The claim's signature is refused: {refused.detail}") from refused
+    if signer != address:
+        raise CustomerKeyUnproven(f"The claim is not signed by {address}: sign the EIP-712 AccountClaim with its key.")
+
+
 def _insert(session: Session, customer: Customer) -> None:
     try:
         with session.begin_nested():
@@ -250,6 +315,8 @@ def _insert(session: Session, customer: Customer) -> None:
         constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", "") or ""
         if "alias" in constraint:
             raise CustomerAliasTaken("This alias belongs to someone else; choose another.") from error
+        if "address" in constraint:
+            raise CustomerAddressTaken("This address belongs to a customer already; use another key.") from error
         if "iban" in constraint:
             raise CustomerIbanTaken("This IBAN is already that of another customer; check it.") from error
         raise

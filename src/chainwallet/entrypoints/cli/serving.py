@@ -20,6 +20,8 @@ from chainwallet.kit.settings import Settings
 _log = structlog.get_logger(__name__)
 _err = Console(stderr=True)
 
+WS_MESSAGE_BYTES_MAX = 64 * 1_024  # as any other body
+
 
 class _Server(uvicorn.Server):
     """Uvicorn that says when it listens, and that returns when it is told to stop.
@@ -60,6 +62,8 @@ def run_service(settings: Settings, *, host: str, port: int, with_workers: bool,
         access_log=False,
         loop="uvloop",
         http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=WS_MESSAGE_BYTES_MAX,
     )
     url = f"http://{host}:{port}"
     try:

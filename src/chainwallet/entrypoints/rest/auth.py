@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Request
 from fastapi.openapi.models import HTTPBearer as BearerModel
 from fastapi.security.base import SecurityBase
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 
 from chainwallet.controls.identity.api_keys import Scope
 from chainwallet.controls.identity.authenticator import AuthKeyInvalid, AuthKeyMissing, AuthScopeMissing, Principal
@@ -58,7 +59,7 @@ def demand_operator(principal: Principal) -> None:
         raise AuthScopeMissing("This holds many customers' payments; only an operator's key may read it.")
 
 
-async def authenticate(request: Request) -> Principal:
+async def authenticate(request: HTTPConnection) -> Principal:
     """The principal behind the Authorization header, whatever its scopes."""
     secret = bearer_secret(request)
     authenticator = services_of(request).authenticator
@@ -75,7 +76,7 @@ async def authenticate(request: Request) -> Principal:
         raise
 
 
-def bearer_secret(request: Request) -> str:
+def bearer_secret(request: HTTPConnection) -> str:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret or len(secret) > _SECRET_MAX:
         raise AuthKeyMissing("Send your API key in the header Authorization: Bearer cw_...")

@@ -122,3 +122,14 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=140), AfterVali
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 """An identifier as this service gives them out."""
+
+Signature = Annotated[
+    str,
+    StringConstraints(min_length=4, max_length=4_096, pattern=r"^0x([0-9a-fA-F]{2})+$"),
+    Field(description="In hex: 65 bytes r, s, v of a secp256k1 key, or a passkey's assertion."),
+]
+"""A signature that was made elsewhere."""
+
+
+def signature_bytes(signature: str) -> bytes:
+    return bytes.fromhex(signature[2:])

@@ -35,11 +35,23 @@ class Page:
     @property
     def after_number(self) -> int | None:
         """`after` for lists whose ids are numbers; CursorInvalid for a cursor of another list."""
+        return None if self.after is None else _number(self.after)
+
+    def after_parts(self, count: int) -> tuple[str, ...] | None:
+        """`after` for lists whose places have several parts, joined by colons; CursorInvalid for another list's."""
         if self.after is None:
             return None
-        if not self.after.isdigit() or len(self.after) > _NUMBER_DIGITS_MAX:
+        parts = tuple(self.after.split(":"))
+        if len(parts) != count:
             raise _invalid()
-        return int(self.after)
+        return parts
+
+    def after_numbered(self) -> tuple[int, str] | None:
+        """`after` for lists whose places are a number and an id within it; CursorInvalid for another list's."""
+        parts = self.after_parts(2)
+        if parts is None:
+            return None
+        return _number(parts[0]), parts[1]
 
     def render(self, rows: Sequence[Row], show: Callable[[Row], Any], key: Callable[[Row], str]) -> dict[str, Any]:
         """{items, next_cursor}: `rows` are what `fetch` gave, in order of `key`."""
@@ -66,6 +78,12 @@ def decode_cursor(cursor: str) -> str:
     if not after.isprintable() or not after or encode_cursor(after) != cursor:
         raise _invalid()
     return after
+
+
+def _number(text: str) -> int:
+    if not text.isdigit() or len(text) > _NUMBER_DIGITS_MAX:
+        raise _invalid()
+    return int(text)
 
 
 def _check(content: bytes) -> bytes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, cast
 
-from fastapi import Request
 from sqlmodel import Session
+from starlette.requests import HTTPConnection
 
 from chainwallet.controls.identity.authenticator import Authenticator
+from chainwallet.keys.intents import Domain
 from chainwallet.kit.database import Database
 from chainwallet.kit.settings import Settings
 
@@ -31,6 +32,9 @@ class Services(Protocol):
     def authenticator(self) -> Authenticator: ...
 
     @property
+    def domain(self) -> Domain: ...
+
+    @property
     def webhook_sender(self) -> WebhookUrlCheck: ...
 
     def new_address(self, session: Session, owner_id: str, /) -> str:
@@ -43,5 +47,5 @@ class Services(Protocol):
         """What the service depends on, each "ok" or a few words on what is wrong."""
 
 
-def services_of(request: Request) -> Services:
+def services_of(request: HTTPConnection) -> Services:
     return cast(Services, request.app.state.services)

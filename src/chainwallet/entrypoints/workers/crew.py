@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from chainwallet.bootstrap import Services
 from chainwallet.entrypoints.workers.anchor import Anchorer
 from chainwallet.entrypoints.workers.deliver import deliver_step
-from chainwallet.entrypoints.workers.housekeep import purge_step, rates_step
+from chainwallet.entrypoints.workers.housekeep import ladders_step, purge_step, rates_step
 from chainwallet.entrypoints.workers.index import index_step
 from chainwallet.entrypoints.workers.ingest import ingest_step, market_step
 from chainwallet.entrypoints.workers.leadership import LeaderLock
@@ -113,6 +113,7 @@ class Crew:
             ("deliver", lambda: deliver_step(services), 1.0),
             ("ingest", lambda: ingest_step(services), 0.5),
             ("purge", lambda: purge_step(services), PURGE_EVERY_S),
+            ("ladders", lambda: ladders_step(services), 5.0),
             ("anchor", Anchorer(services).step, 1.0),
         ]
         return [Worker(name, step, idle_s=idle_s) for name, step, idle_s in steps]

@@ -11,11 +11,13 @@ from chainwallet.bootstrap import Services
 from chainwallet.kit.clock import utc_now
 from chainwallet.payments.quotes import purge_quotes
 from chainwallet.records.idempotency import purge
+from chainwallet.settlement.ladders import purge_replaced
 from chainwallet.settlement.snapshots import purge_snapshots
 
 _log = structlog.get_logger(__name__)
 
 PURGED_AT_ONCE = 10_000
+REPLACED_KEPT_S = 15  # a batch that was drafted over a level that is replaced meanwhile still fills it
 
 
 def rates_step(services: Services) -> bool:
@@ -38,6 +40,13 @@ def purge_step(services: Services) -> bool:
     with services.database.transaction() as session:
         quotes = purge_quotes(session, before=before, limit=PURGED_AT_ONCE)
     with services.database.transaction() as session:
-        yesterday = utc_now() - timedelta(days=1)
-        snapshots = purge_snapshots(session, before=yesterday, limit=PURGED_AT_ONCE)
+        recently = utc_now() - timedelta(hours=1)  # long after a quote can still make a transfer
+        snapshots = purge_snapshots(session, before=recently, limit=PURGED_AT_ONCE)
     return PURGED_AT_ONCE in (keys, quotes, snapshots)
+
+
+def ladders_step(services: Services) -> bool:
+    """Forget the levels of replaced ladders that nobody took any of; True while there may be more."""
+    before = utc_now() - timedelta(seconds=REPLACED_KEPT_S)
+    with services.database.transaction() as session:
+        return purge_replaced(session, before=before, limit=PURGED_AT_ONCE) == PURGED_AT_ONCE

@@ -167,6 +167,6 @@ def _remove_culprit(services: Services, draft: Draft, reverted: CallReverted) ->
     elif reverted.name.startswith(("Quote", "Fill")):
         quote = used[named["quote"]] if "quote" in named else draft.clearing.fills[named["fill"]].offer_id
         with services.database.transaction() as session:
-            refuse_quote(session, quote)
+            refuse_quote(session, quote, reason=reverted.name)
     else:
         raise reverted

@@ -16,22 +16,26 @@ from chainwallet.controls.identity.authenticator import AuthScopeMissing, Princi
 from chainwallet.controls.identity.customers import (
     ALIAS_PATTERN,
     NAME_MAX,
+    Custody,
     Customer,
+    CustomerAddressTaken,
     CustomerAliasTaken,
     CustomerClosed,
     CustomerDraft,
     CustomerIbanTaken,
     CustomerInvalid,
+    CustomerKeyUnproven,
     CustomerStatus,
     CustomerType,
     CustomerUnknown,
+    ExternalKey,
     create_customer,
     freeze_customer,
     list_customers,
     unfreeze_customer,
 )
 from chainwallet.entrypoints.rest.auth import MaybeIdempotent, require
-from chainwallet.entrypoints.rest.models import Id, StrictModel, Text, timestamp
+from chainwallet.entrypoints.rest.models import Id, Signature, StrictModel, Text, signature_bytes, timestamp
 from chainwallet.entrypoints.rest.once import answer_once
 from chainwallet.entrypoints.rest.pagination import Paged
 from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_responses
@@ -46,6 +50,17 @@ from chainwallet.records.idempotency import (
 router: APIRouter = new_router(tag="customers")
 
 _OWN_TYPES = (CustomerType.INDIVIDUAL, CustomerType.BUSINESS)
+
+
+class ExternalKeyIn(StrictModel):
+    """The maker signs by itself: the EIP-712 `AccountClaim(address account,uint64 deadline)` shows that it can."""
+
+    address: Annotated[str, Field(max_length=42, description="The address whose key the maker keeps.")]
+    deadline: Annotated[int, Field(ge=0, le=2**53 - 1, description="Unix seconds, as signed; within an hour from now.")]
+    signature: Signature
+
+    def claim(self) -> ExternalKey:
+        return ExternalKey(self.address, self.deadline, signature_bytes(self.signature))
 
 
 class CustomerIn(StrictModel):
@@ -65,6 +80,14 @@ class CustomerIn(StrictModel):
     ] = None
     iban: Annotated[str | None, Field(description="An IBAN that payers may use.", max_length=42)] = None
     bank_id: Annotated[Id | None, Field(description="The bank whose customer this is.")] = None
+    external_key: Annotated[
+        ExternalKeyIn | None, Field(description="For a maker that signs its quotes itself; without it we keep a key.")
+    ] = None
+
+    def draft(self) -> CustomerDraft:
+        values = {name: getattr(self, name) for name in type(self).model_fields if name != "external_key"}
+        claim = None if self.external_key is None else self.external_key.claim()
+        return CustomerDraft(**values, external_key=claim)
 
 
 class CustomerOut(BaseModel):
@@ -78,6 +101,7 @@ class CustomerOut(BaseModel):
     country: str
     email: str | None
     address: str
+    custody: Custody = Field(description="Who keeps the key of `address`: this service, or the customer.")
     alias: str | None
     iban: str | None
     bank_id: str | None
@@ -105,6 +129,7 @@ def show(customer: Customer) -> dict[str, Any]:
         "country": customer.country,
         "email": customer.email,
         "address": customer.address,
+        "custody": customer.custody,
         "alias": customer.alias,
         "iban": customer.iban,
         "bank_id": customer.bank_id,
@@ -123,6 +148,8 @@ def show(customer: Customer) -> dict[str, Any]:
         CustomerUnknown,
         CustomerAliasTaken,
         CustomerIbanTaken,
+        CustomerAddressTaken,
+        CustomerKeyUnproven,
         IdempotencyKeyReused,
         IdempotencyKeyInvalid,
     ),
@@ -135,7 +162,7 @@ def post_customer(
 ) -> Response:
     """A bank's key opens customers of that bank; the operator's key opens any. The key header is optional here."""
     services = services_of(request)
-    wanted = _within_rights(principal, CustomerDraft(**draft.model_dump()))
+    wanted = _within_rights(principal, draft.draft())
     with services.database.transaction() as session:
         if key is None:
             return json_response(_open(session, services, wanted, principal), 201)
@@ -217,4 +244,7 @@ def _within_rights(principal: Principal, draft: CustomerDraft) -> CustomerDraft:
 
 
 def _open(session: Session, services: Services, draft: CustomerDraft, principal: Principal) -> dict[str, Any]:
-    return show(create_customer(session, draft, new_address=services.new_address, actor=principal.key_id))
+    domain = services.domain if draft.external_key is not None else None
+    return show(
+        create_customer(session, draft, new_address=services.new_address, actor=principal.key_id, domain=domain)
+    )

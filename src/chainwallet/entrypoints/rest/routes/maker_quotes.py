@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from chainwallet.bootstrap import Services
 from chainwallet.controls.identity.access import may_act_for, visible_customer
-from chainwallet.controls.identity.api_keys import Scope
-from chainwallet.controls.identity.authenticator import Principal
-from chainwallet.controls.identity.customers import CustomerType, CustomerUnknown
+from chainwallet.controls.identity.customers import CustomerUnknown
 from chainwallet.controls.identity.payees import parties_by_id
-from chainwallet.entrypoints.rest.auth import Idempotent, require
+from chainwallet.entrypoints.rest.auth import Idempotent
 from chainwallet.entrypoints.rest.models import Amount, AmountOut, Id, StrictModel, Timestamp, amount_json, timestamp
 from chainwallet.entrypoints.rest.once import answer_once
 from chainwallet.entrypoints.rest.pagination import Paged
 from chainwallet.entrypoints.rest.problems import CursorInvalid, problem_responses
 from chainwallet.entrypoints.rest.responses import json_response
+from chainwallet.entrypoints.rest.seats import Maker, counting_rejections, maker_seat
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import Money
 from chainwallet.market.errors import MarketNoMid
 from chainwallet.records.idempotency import IdempotencyKeyInvalid, IdempotencyKeyMissing, IdempotencyKeyReused
 from chainwallet.settlement.makers import (
+    MakerNotActive,
     MakerNotAMaker,
     MakerQuote,
     MakerQuoteExpiryInvalid,
     MakerQuoteSameCurrency,
     MakerQuoteStatus,
     MakerQuoteUnknown,
+    MakerSignsItself,
     QuoteRequest,
     acknowledge,
     find_quote,
@@ -40,8 +41,6 @@ from chainwallet.settlement.makers import (
 )
 
 router = new_router(tag="makers")
-
-Maker = Annotated[Principal, Depends(require(Scope.MAKER))]
 
 
 class MakerQuoteIn(StrictModel):
@@ -89,6 +88,8 @@ class MakerQuotePage(BaseModel):
     responses=problem_responses(
         CustomerUnknown,
         MakerNotAMaker,
+        MakerNotActive,
+        MakerSignsItself,
         MakerQuoteExpiryInvalid,
         MakerQuoteSameCurrency,
         MarketNoMid,
@@ -102,14 +103,17 @@ def create_maker_quote(body: MakerQuoteIn, request: Request, principal: Maker, k
     services = cast(Services, request.app.state.services)
 
     def effect() -> dict[str, Any]:
-        maker = visible_customer(session, principal, body.maker_id)
-        if maker.type != CustomerType.MAKER:
-            raise MakerNotAMaker("Only a customer of type maker may quote; open one with POST /v1/customers.")
+        seat = maker_seat(session, principal, body.maker_id)
+        if seat.signs_itself:
+            raise MakerSignsItself(
+                "This maker signs by itself; send its signed levels with PUT /v1/makers/.../ladders."
+            )
         wanted = QuoteRequest(body.sell.money, body.buy.money, body.expires_at)
-        services.mids.mid(wanted.sell.code, wanted.buy.code)  # MARKET_NO_MID: nothing is issued or priced in it
-        signer = services.vault.signer(session, maker.address)
-        posted = post_quotes(session, [wanted], maker_id=maker.id, signer=signer, domain=services.domain)[0]
-        return show(posted) | {"acknowledgement": _acknowledgement(services, posted)}
+        signer = services.vault.signer(session, seat.address, owner_id=seat.maker_id)
+        with counting_rejections(services, seat.maker_id, sell=wanted.sell.code, buy=wanted.buy.code):
+            services.mids.mid(wanted.sell.code, wanted.buy.code)  # MARKET_NO_MID: nothing is issued or priced in it
+            posted = post_quotes(session, [wanted], maker_id=seat.maker_id, signer=signer, domain=services.domain)
+        return show(posted[0]) | {"acknowledgement": _acknowledgement(services, posted[0])}
 
     with services.database.transaction() as session:
         response = answer_once(session, principal, key, effect)
