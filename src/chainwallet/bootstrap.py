@@ -33,6 +33,7 @@ from chainwallet.kit.database import Database, open_database
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.groups import GroupCommit
 from chainwallet.kit.settings import Settings
+from chainwallet.kit.tracing import PaymentTraces
 from chainwallet.market.currencies import traded_currencies
 from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.migrations import upgrade
@@ -77,6 +78,7 @@ class Services:
     quotes: GroupCommit[Quote, Quote]
     ladders: GroupCommit[LadderPost, tuple[LadderOutcome, ...]]
     box: SecretBox
+    traces: PaymentTraces | None
     webhook_sender: WebhookSender
     wakers: dict[str, Callable[[], None]] = field(default_factory=dict)
     unhealthy_workers: Callable[[], list[str]] = list
@@ -132,6 +134,8 @@ class Services:
         self.transfers.close()
         self.quotes.close()
         self.ladders.close()
+        if self.traces is not None:
+            self.traces.close()
         self.node.close()
         self.database.close()
 
@@ -248,6 +252,7 @@ def _wire(
         quotes=GroupCommit("quotes", database, store_quotes, durable=False),
         ladders=GroupCommit("ladders", database, LadderDesk(vault=vault, domain=domain, rates=rates).apply),
         box=box,
+        traces=None if settings.otlp_url is None else PaymentTraces.to(settings.otlp_url, ratio=settings.trace_ratio),
         webhook_sender=WebhookSender(allow_loopback=settings.webhooks_to_loopback),
     )
     return services

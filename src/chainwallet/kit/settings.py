@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         default=None,
         description="Private key (hex) that deploys and settles on an external chain; managed chains make their own.",
     )
+    otlp_url: str | None = Field(
+        default=None,
+        description="Where payments' traces go (OTLP over HTTP): http://localhost:4318/v1/traces; else none are made.",
+    )
+    trace_ratio: float = Field(default=0.01, ge=0, le=1, description="Part of all payments that is traced, 0 to 1.")
     rates_url: str | None = Field(
         default=None,
         description="Where the ECB's daily rates are fetched; without it those that ship are used, whatever their age.",

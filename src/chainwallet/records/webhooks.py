@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -116,6 +117,10 @@ class Sender(Protocol):
     def send(self, letters: Sequence[Letter]) -> list[Sent]: ...
 
 
+OnSent = Callable[[Sequence[Letter], Sequence[Sent], datetime, float], None]
+"""(letters, what became of each, when sending began, seconds until the last was answered)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     delivered: int = 0
@@ -191,6 +196,7 @@ def deliver_due(
     now: datetime,
     limit: int = 100,
     jitter: random.Random | None = None,
+    on_sent: OnSent = lambda _letters, _sent, _started_at, _took_s: None,
 ) -> Progress:
     """Send up to `limit` deliveries that are due and record what became of each.
 
@@ -201,7 +207,9 @@ def deliver_due(
         letters = _claim_due(session, unseal=unseal, now=now, limit=limit)
     if not letters:
         return Progress()
+    started_at, started_s = utc_now(), time.perf_counter()
     sent = sender.send(letters)
+    on_sent(letters, sent, started_at, time.perf_counter() - started_s)
     with database.transaction() as session:
         return _record(session, letters, sent, now=now, jitter=jitter or random.Random())
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
 import structlog
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chainwallet.entrypoints.rest.problems import render
+from chainwallet.kit.clock import utc_now
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
+from chainwallet.kit.tracing import PaymentTraces
 
 REQUEST_ID_HEADER = b"x-request-id"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -69,12 +73,23 @@ class ObservationMiddleware:
         route = _route(scope)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         _histogram(method, route, status).observe(duration_s)
+        if (uetr := scope.get("chainwallet.uetr")) is not None:
+            _trace(scope, uetr, f"{method} {route}", status, duration_s)
         self._log.debug("request", method=method, route=route, status=status, duration_ms=round(duration_s * 1_000, 3))
 
 
 @cache  # bounded: methods, routes and statuses are few
 def _histogram(method: str, route: str, status: int) -> Any:
     return _DURATION.labels(method, route, str(status))
+
+
+def _trace(scope: Scope, uetr: str, name: str, status: int, duration_s: float) -> None:
+    traces: PaymentTraces = scope["app"].state.services.traces
+    if traces.has(uetr):
+        end = utc_now()
+        attributes = {"http.response.status_code": status, "request.id": scope["chainwallet.request_id"]}
+        start = end - timedelta(seconds=duration_s)
+        traces.part(uetr, name, start=start, end=end, attributes=attributes, kind=SpanKind.SERVER)
 
 
 def _route(scope: Scope) -> str:

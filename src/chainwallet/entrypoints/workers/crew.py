@@ -19,6 +19,7 @@ from chainwallet.entrypoints.workers.loop import Worker
 from chainwallet.entrypoints.workers.reconcile import Reconciler
 from chainwallet.entrypoints.workers.settle import settle_step
 from chainwallet.entrypoints.workers.submit import submit_step
+from chainwallet.entrypoints.workers.trace import Tracer
 
 _log = structlog.get_logger(__name__)
 
@@ -116,4 +117,6 @@ class Crew:
             ("ladders", lambda: ladders_step(services), 5.0),
             ("anchor", Anchorer(services).step, 1.0),
         ]
+        if services.traces is not None:
+            steps.append(("trace", Tracer(services, services.traces).step, 1.0))
         return [Worker(name, step, idle_s=idle_s) for name, step, idle_s in steps]

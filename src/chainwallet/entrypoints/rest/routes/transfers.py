@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Annotated, Any, Self, cast
 
@@ -209,6 +210,8 @@ async def create_transfer(body: TransferIn, request: Request, principal: Spender
             reference=body.reference,
         )
     )
+    if services.traces is not None:
+        request.scope["chainwallet.uetr"] = json.loads(accepted.body)["uetr"]
     return json_response(accepted.body, 201)
 
 
