@@ -48,7 +48,8 @@ class Result:
     done: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"recovery_p50_s": quantile(self.recoveries_s, 0.5), "recovery_p99_s": quantile(self.recoveries_s, 0.99)}
+        shares = {"recovery_p50_s": 0.5, "recovery_p99_s": 0.99}
+        return asdict(self) | {name: quantile(self.recoveries_s, share) for name, share in shares.items()}
 
 
 CAMPAIGNS: tuple[Campaign, ...] = (

@@ -33,7 +33,9 @@ class Chain:
 
     def ask(self, method: str, *params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        answer = self._pool.request("POST", self._url, body=json.dumps(body), headers={"Content-Type": "application/json"})
+        answer = self._pool.request(
+            "POST", self._url, body=json.dumps(body), headers={"Content-Type": "application/json"}
+        )
         found = json.loads(answer.data)
         if "error" in found:
             raise AssertionError(f"{method}: {found['error']}")
@@ -122,9 +124,7 @@ _UNDER_WAY = {
 }
 
 
-def check(
-    database: psycopg.Connection[Any], chain: Chain, told: Sequence[Line], letters: Sequence[Line]
-) -> Verdict:
+def check(database: psycopg.Connection[Any], chain: Chain, told: Sequence[Line], letters: Sequence[Line]) -> Verdict:
     """Compare the four tellers at rest: the clients' record, the books, the chain, the letters."""
     verdict = Verdict()
     rows = _transfers(database)
@@ -143,7 +143,17 @@ def check(
 
 
 def _transfers(database: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
-    names = ("id", "status", "reference", "payer_id", "payee_id", "source_currency", "source", "target_currency", "target")
+    names = (
+        "id",
+        "status",
+        "reference",
+        "payer_id",
+        "payee_id",
+        "source_currency",
+        "source",
+        "target_currency",
+        "target",
+    )
     rows = database.execute(
         """SELECT id, status, reference, payer_id, payee_id, source_currency, source_units::text, target_currency,
                   target_units::text FROM transfer"""
@@ -193,13 +203,19 @@ def _effects(
     hashes = dict(database.execute("SELECT id, order_hash FROM payment_order").fetchall())
     on_chain = Counter(chain.settled_orders())
     entries: Counter[str] = Counter(
-        dict(database.execute("SELECT reference, count(*) FROM journal_entry WHERE kind = 'payment' GROUP BY 1").fetchall())
+        dict(
+            database.execute(
+                "SELECT reference, count(*) FROM journal_entry WHERE kind = 'payment' GROUP BY 1"
+            ).fetchall()
+        )
     )
     for transfer_id, row in rows.items():
         wanted = int(row["status"] == "settled")
         events = on_chain.pop(hashes[transfer_id], 0) if transfer_id in hashes else 0
         verdict.demand(events == wanted, f"{transfer_id}: {row['status']}, {events} events on chain")
-        verdict.demand(entries[transfer_id] == wanted, f"{transfer_id}: {row['status']}, {entries[transfer_id]} entries")
+        verdict.demand(
+            entries[transfer_id] == wanted, f"{transfer_id}: {row['status']}, {entries[transfer_id]} entries"
+        )
     verdict.demand(not on_chain, f"{len(on_chain)} payments on chain that are no transfer's: {list(on_chain)[:3]}")
     ours = {ref: int(units) for ref, units in database.execute("SELECT chain_ref, units::text FROM deposit").fetchall()}
     verdict.demand(chain.deposits() == ours, "deposits on chain are not those that were asked for")
@@ -217,7 +233,7 @@ def _positions(
     for line in told:
         if line["what"] == "deposited":
             expected[line["customer"], line["currency"]] += line["units"]
-    deposited = Counter({code: 0 for code in CURRENCY_IDS})
+    deposited = Counter(dict.fromkeys(CURRENCY_IDS, 0))
     for (_, code), units in expected.items():
         deposited[code] += units
     for row in rows.values():
@@ -241,7 +257,10 @@ def _positions(
         verdict.demand(int(held) == 0, f"{owner}/{code}: {held} still held")
     for code in CURRENCY_IDS:
         total, tokens = chain.total(code), chain.tokens_held(code)
-        verdict.demand(total == sums[code] == deposited[code], f"{code}: total {total}, positions {sums[code]}, in {deposited[code]}")
+        verdict.demand(
+            total == sums[code] == deposited[code],
+            f"{code}: total {total}, positions {sums[code]}, in {deposited[code]}",
+        )
         verdict.demand(tokens >= total, f"{code}: {tokens} tokens behind {total}")
     verdict.counts["positions"] = len(accounts)
 

@@ -163,7 +163,11 @@ class Fleet:
 
     def _deposit(self, caller: Caller, key: str, draw: random.Random) -> None:
         """A deposit is insisted on: of one that was asked for, it is known what it must have become."""
-        code, owner, cents = draw.choice(self._stage.currencies), draw.choice(self._stage.payees), draw.randint(100, 900)
+        code, owner, cents = (
+            draw.choice(self._stage.currencies),
+            draw.choice(self._stage.payees),
+            draw.randint(100, 900),
+        )
         amount = {"currency": code, "value": f"{cents // 100}.{cents % 100:02}"}
         caller.insist("POST", "/v1/deposits", {"customer_id": owner, "amount": amount}, key=key)
         self._record.add("deposited", customer=owner, currency=code, units=cents * 10**4)

@@ -171,7 +171,9 @@ class World:
         while self.last_settled() <= after:
             if time.monotonic() - since > timeout_s:
                 logs = "\n".join(member.log_tail() for member in self.members)
-                raise RuntimeError(f"seed {self.seed}: no transfer settled within {timeout_s:.0f} s of the fault's end\n{logs}")
+                raise RuntimeError(
+                    f"seed {self.seed}: no transfer settled within {timeout_s:.0f} s of the fault's end\n{logs}"
+                )
             time.sleep(0.03)
         took = time.monotonic() - since
         self.recoveries_s.append(took)

@@ -320,8 +320,13 @@ def test_receipt_of_what_was_never_mined__is_refused(post: Post, monkeypatch: py
     with post.database.transaction() as session:
         mark(session, stored.id or 0, TxStatus.SENT)
     told = {
-        **{"transactionHash": stored.tx_hash, "transactionIndex": "0x0", "blockHash": head.hash},
-        **{"blockNumber": hex(head.number), "status": "0x1", "gasUsed": "0x1", "logs": []},
+        "transactionHash": stored.tx_hash,
+        "transactionIndex": "0x0",
+        "blockHash": head.hash,
+        "blockNumber": hex(head.number),
+        "status": "0x1",
+        "gasUsed": "0x1",
+        "logs": [],
     }
     with monkeypatch.context() as patch:
         patch.setattr(post.node._node, "raw_receipt", lambda _hash: told)
