@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -115,8 +116,8 @@ def play(campaign: Campaign, *, seed: int, scale: float, say: Any = lambda _: No
             verdict = world.verdict()
             wrong += verdict.wrong
             counts = verdict.counts
-        except Exception as error:
-            wrong.append(f"the check itself: {error!r}")
+        except Exception:
+            wrong.append(f"the check itself: {traceback.format_exc(limit=-3)}")
         return _result(campaign, world, seed, started, done, wrong, counts)
 
 
