@@ -94,6 +94,10 @@ bench: build-folder setup ## speed beside its ceiling, as JSON and a plot in bui
 	$(PY) scripts/bench.py --json build/bench.json --plot build/bench.png
 	$(PY) scripts/bench_market.py --json build/bench-market.json
 
+.PHONY: chaos
+chaos: build-folder setup ## kill, cut off and lie to the running service; SCALE=0.1 for a tenth of it, SEED to play again
+	$(PY) scripts/chaos.py --scale $(or $(SCALE),1) --seed $(or $(SEED),20260101) --json build/chaos.json
+
 .PHONY: gas
 gas: setup ## what a payment costs in gas, beside what others charge
 	$(PY) scripts/gas.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -48,10 +49,8 @@ class Result:
     done: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {
-            "recovery_p50_s": quantile(self.recoveries_s, 0.5),
-            "recovery_p99_s": quantile(self.recoveries_s, 0.99),
-        }
+        shares = {"recovery_p50_s": 0.5, "recovery_p99_s": 0.99}
+        return asdict(self) | {name: quantile(self.recoveries_s, share) for name, share in shares.items()}
 
 
 CAMPAIGNS: tuple[Campaign, ...] = (
@@ -117,8 +116,8 @@ def play(campaign: Campaign, *, seed: int, scale: float, say: Any = lambda _: No
             verdict = world.verdict()
             wrong += verdict.wrong
             counts = verdict.counts
-        except Exception as error:
-            wrong.append(f"the check itself: {error!r}")
+        except Exception:
+            wrong.append(f"the check itself: {traceback.format_exc(limit=-3)}")
         return _result(campaign, world, seed, started, done, wrong, counts)
 
 

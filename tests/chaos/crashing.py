@@ -92,7 +92,7 @@ def _move_the_clock(folder: Path) -> None:
     clock = importlib.import_module("chainwallet.kit.clock")
     real = datetime.datetime
 
-    class Moved(real):  # type: ignore[valid-type,misc]
+    class Moved(real):  # type: ignore[misc, valid-type]
         @classmethod
         def now(cls, tz: Any = None) -> Any:
             try:

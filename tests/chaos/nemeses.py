@@ -109,10 +109,10 @@ def lie(name: str) -> Nemesis:
         if name in ("nonce too high", "nonce too low", "another chain id"):  # asked about at a start only
             world.leader.kill()
             world.leader.start()
-            _await(lambda: world.proxy.lies_told > before or not _lives(world.leader), 60)
-            time.sleep(1)
+            _await(lambda: world.leader.is_ready() or not _lives(world.leader), 60)
         else:
-            time.sleep(draw.uniform(0.5, 2.0))
+            _await(lambda: world.proxy.lies_told > before, 5)
+            time.sleep(draw.uniform(0.2, 1.5))
         if not _lives(world.leader):
             world.leader.start()
         return _heal(world, f"lie: {name}, told {world.proxy.lies_told - before} times")

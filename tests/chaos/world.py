@@ -123,8 +123,9 @@ class World:
 
     @property
     def urls(self) -> list[str]:
-        """Of every member that serves clients, workers or not."""
-        return [member.url for member in self.members]
+        """Of the members that serve clients: those without workers, or all where there are none."""
+        doors = [member for member in self.members if "--no-workers" in member.arguments]
+        return [member.url for member in doors or self.members]
 
     @property
     def leader(self) -> Member:

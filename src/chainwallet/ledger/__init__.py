@@ -10,6 +10,8 @@ from chainwallet.ledger.accounts import (
     AccountKey,
     LockedAccount,
     ensure_accounts,
+    freeze_only,
+    frozen_accounts,
     lock_accounts,
     lock_accounts_by_key,
     lock_by_key_query,
@@ -23,6 +25,7 @@ from chainwallet.ledger.balances import (
     statement,
 )
 from chainwallet.ledger.errors import (
+    AccountFrozen,
     EntryConflict,
     HoldConflict,
     HoldNotOpen,
@@ -34,6 +37,7 @@ from chainwallet.ledger.errors import (
     UnknownAccount,
 )
 from chainwallet.ledger.holds import (
+    Frozen,
     Held,
     HoldOutcome,
     HoldPart,
@@ -68,12 +72,14 @@ __all__ = [
     "MAY_GO_NEGATIVE",
     "NONCE_MAX",
     "Account",
+    "AccountFrozen",
     "AccountKey",
     "AccountKind",
     "Balance",
     "BooksRoot",
     "EntryConflict",
     "EntryDraft",
+    "Frozen",
     "Held",
     "Hold",
     "HoldConflict",
@@ -105,6 +111,8 @@ __all__ = [
     "books_root_at",
     "capture_and_post",
     "ensure_accounts",
+    "freeze_only",
+    "frozen_accounts",
     "holds_of",
     "lift_nonces",
     "lock_accounts",

@@ -42,6 +42,7 @@ class LockedAccount:
     held_units: int
     last_nonce: int
     seal: bytes
+    is_frozen: bool = False
 
     @property
     def available_units(self) -> int:
@@ -99,7 +100,8 @@ def _columns(keys: list[AccountKey]) -> dict[str, list[str]]:
 
 
 _FIGURES = """
-SELECT a.id, a.currency, a.kind, a.posted_units::text, a.held_units::text, a.last_nonce, a.seal FROM account a
+SELECT a.id, a.currency, a.kind, a.posted_units::text, a.held_units::text, a.last_nonce, a.seal, a.frozen
+FROM account a
 WHERE a.id IN (
   SELECT unnest(%(ids)s::bigint[])
   UNION SELECT h.account_id FROM hold h WHERE h.reference = ANY(%(references)s::text[])
@@ -129,8 +131,8 @@ def glance_at_accounts(session: Session, account_ids: Iterable[int]) -> dict[int
 def _figures(session: Session, statement: str, wanted: set[int], references: Iterable[str]) -> dict[int, LockedAccount]:
     rows = run(session, statement, ids=int_array(sorted(wanted)), references=sorted(set(references)))
     locked = {
-        key: LockedAccount(key, code, AccountKind(kind), int(posted), int(held), nonce, seal)
-        for key, code, kind, posted, held, nonce, seal in rows
+        key: LockedAccount(key, code, AccountKind(kind), int(posted), int(held), nonce, seal, frozen)
+        for key, code, kind, posted, held, nonce, seal, frozen in rows
     }
     if unknown := wanted - locked.keys():
         raise UnknownAccount("No account has this id; open it with ensure_accounts first.", account_ids=sorted(unknown))
@@ -138,7 +140,7 @@ def _figures(session: Session, statement: str, wanted: set[int], references: Ite
 
 
 _LOCK_KEYS = """
-SELECT a.owner_id, a.id, a.currency, a.kind, a.posted_units::text, a.held_units::text, a.last_nonce, a.seal
+SELECT a.owner_id, a.id, a.currency, a.kind, a.posted_units::text, a.held_units::text, a.last_nonce, a.seal, a.frozen
 FROM account a
 JOIN unnest(%(owners)s::text[], %(currencies)s::text[], %(kinds)s::text[]) AS u(owner_id, currency, kind)
   ON a.owner_id = u.owner_id AND a.currency = u.currency AND a.kind = u.kind
@@ -159,9 +161,35 @@ def lock_by_key_query(keys: Iterable[AccountKey]) -> Query[dict[AccountKey, Lock
     def read(rows: Sequence[Any]) -> dict[AccountKey, LockedAccount]:
         return {
             AccountKey(owner_id, code, AccountKind(kind)): LockedAccount(
-                key, code, AccountKind(kind), int(posted), int(held), nonce, seal
+                key, code, AccountKind(kind), int(posted), int(held), nonce, seal, frozen
             )
-            for owner_id, key, code, kind, posted, held, nonce, seal in rows
+            for owner_id, key, code, kind, posted, held, nonce, seal, frozen in rows
         }
 
     return Query(_LOCK_KEYS if wanted else "", _columns(wanted), read)
+
+
+_FREEZE = """
+UPDATE account a SET frozen = true
+FROM unnest(%(owners)s::text[], %(currencies)s::text[], %(kinds)s::text[]) AS u(owner_id, currency, kind)
+WHERE a.owner_id = u.owner_id AND a.currency = u.currency AND a.kind = u.kind AND NOT a.frozen
+"""
+_THAW = """
+UPDATE account SET frozen = false
+WHERE frozen AND (owner_id, currency, kind) NOT IN (
+  SELECT * FROM unnest(%(owners)s::text[], %(currencies)s::text[], %(kinds)s::text[])
+)
+"""
+
+
+def freeze_only(session: Session, keys: Iterable[AccountKey]) -> None:
+    """From now on nothing new is held on these accounts, and on all others it may be. What is held stays as it is."""
+    columns = _columns(sorted(set(keys)))
+    session.connection().exec_driver_sql(_FREEZE, columns)
+    session.connection().exec_driver_sql(_THAW, columns)
+
+
+def frozen_accounts(session: Session) -> list[AccountKey]:
+    """The accounts that are frozen, in the order of their keys."""
+    rows = run(session, "SELECT owner_id, currency, kind FROM account WHERE frozen")
+    return sorted(AccountKey(owner_id, code, AccountKind(kind)) for owner_id, code, kind in rows)

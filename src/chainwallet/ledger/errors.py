@@ -32,6 +32,14 @@ class InvalidHold(ChainwalletError):
     status = 500
 
 
+class AccountFrozen(ChainwalletError):
+    """The books and the chain do not say the same of this account: nothing new is promised of it until they do."""
+
+    code = "LEDGER_ACCOUNT_FROZEN"
+    status = 409
+    retryable = True
+
+
 class NoncesSpent(ChainwalletError):
     """The owner cancelled, on chain, every order that could still be numbered."""
 

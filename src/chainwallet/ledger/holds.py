@@ -12,7 +12,7 @@ from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import pipelined
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.ledger.accounts import LockedAccount, lock_accounts
-from chainwallet.ledger.errors import HoldConflict, InsufficientFunds, InvalidHold, NoncesSpent
+from chainwallet.ledger.errors import AccountFrozen, HoldConflict, InsufficientFunds, InvalidHold, NoncesSpent
 from chainwallet.ledger.models import HoldStatus
 from chainwallet.ledger.seals import sql_hold_seal
 from chainwallet.ledger.sql import int_array, is_label, run
@@ -80,6 +80,17 @@ class Unnumbered(Refused):
 
     def error(self) -> ChainwalletError:
         return nonces_spent(self.account_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen(Refused):
+    """Nothing was held: of this account the books and the chain do not say the same."""
+
+    def error(self) -> ChainwalletError:
+        return AccountFrozen(
+            "This account is being reconciled with the chain and can promise nothing now; try again later.",
+            account_id=self.account_id,
+        )
 
 
 def nonces_spent(account_id: int) -> NoncesSpent:
@@ -158,6 +169,8 @@ def _shortage(accounts: Mapping[int, LockedAccount], bundle: Sequence[HoldReques
             needed[part.account_id] += part.units
     for account_id, units in needed.items():
         account = accounts[account_id]
+        if account.is_frozen:
+            return Frozen(account_id, account.available_units, units)
         if account.available_units < units and not account.may_go_negative:
             return Refused(account_id, account.available_units, units)
     return next((refused for request in bundle if (refused := _unnumbered(accounts, request)) is not None), None)
@@ -183,12 +196,20 @@ def decide_holds(
         if request.reference in known:
             placement.outcomes.append(_again(request, known[request.reference]))
             continue
-        outcome, rows = _decide(accounts, request)
+        outcome, rows = _frozen(accounts, request) or _decide(accounts, request)
         placement.outcomes.append(outcome)
         placement.rows += rows
         if rows:
             known[request.reference] = rows
     return placement
+
+
+def _frozen(accounts: Mapping[int, LockedAccount], request: HoldRequest) -> tuple[HoldOutcome, list[HoldView]] | None:
+    for part in request.parts:
+        account = accounts[part.account_id]
+        if account.is_frozen:
+            return Frozen(part.account_id, account.available_units, part.units), []
+    return None
 
 
 def _decide(accounts: Mapping[int, LockedAccount], request: HoldRequest) -> tuple[HoldOutcome, list[HoldView]]:

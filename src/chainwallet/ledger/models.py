@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -57,6 +58,8 @@ def _sealed() -> CheckConstraint:
 class Account(SQLModel, table=True):
     """A claim in one currency. `posted_units` and `held_units` are running figures; `seal` is its last posting's.
 
+    Of a `frozen` one nothing new is held: its position on chain is not what the books say.
+
     Orders with `cancelled_nonce` or a lower one never settle: the owner said so on chain. `last_nonce` was given last.
     """
 
@@ -68,6 +71,7 @@ class Account(SQLModel, table=True):
         CheckConstraint("held_units >= 0", name="held_not_negative"),
         CheckConstraint("kind IN ('clearing', 'hub') OR posted_units >= held_units", name="available_not_negative"),
         CheckConstraint("last_nonce >= 0", name="nonce_not_negative"),
+        Index("ix_account_frozen", "id", postgresql_where=text("frozen")),
         CheckConstraint("cancelled_nonce BETWEEN 0 AND last_nonce", name="cancelled_nonce_was_passed"),
         _sealed(),
     )
@@ -80,6 +84,7 @@ class Account(SQLModel, table=True):
     held_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     last_nonce: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
     cancelled_nonce: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    frozen: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=text("false")))
     seal: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 

@@ -19,6 +19,7 @@ from chainwallet.kit.money import Money
 from chainwallet.ledger import (
     AccountKey,
     AccountKind,
+    Frozen,
     HoldPart,
     HoldRequest,
     InsufficientFunds,
@@ -153,12 +154,16 @@ def hold(session: Session, candidates: Sequence[Candidate], accounts: Mapping[Ac
         c = candidates[index]
         if not isinstance(outcome, Refused):
             c.nonce = outcome[0].nonce
-        elif isinstance(outcome, Unnumbered):
+        elif isinstance(outcome, Unnumbered) or _is_payer_frozen(outcome, accounts[c.source_account]):
             c.outcome = refuse(outcome.error())
         elif outcome.account_id == accounts[c.source_account].id:
             c.outcome = refuse(_insufficient(c, outcome.available_units))
         else:
             c.outcome = refuse(_sold_out())
+
+
+def _is_payer_frozen(outcome: Refused, payer: LockedAccount) -> bool:
+    return isinstance(outcome, Frozen) and outcome.account_id == payer.id
 
 
 def accounts_of(candidates: Sequence[Candidate]) -> set[AccountKey]:

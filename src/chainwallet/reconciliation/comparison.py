@@ -18,8 +18,8 @@ from chainwallet.controls.identity import ids_to_addresses
 from chainwallet.kit.database import Database
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import currency, format_units
-from chainwallet.ledger import AccountKey, AccountKind, verify
-from chainwallet.reconciliation.breaks import BreakKind, close_breaks, open_break
+from chainwallet.ledger import AccountKey, AccountKind, freeze_only, verify
+from chainwallet.reconciliation.breaks import BreakKind, close_breaks, open_break, open_subjects
 from chainwallet.reconciliation.drafts import TREASURY
 
 SEEN_AGAIN_AFTER_S = 0.25
@@ -135,6 +135,12 @@ def _subject(key: AccountKey) -> str:
     return f"{key.owner_id}/{key.currency}" + ("/exit" if key.kind is AccountKind.EXIT else "")
 
 
+def _holdable(subject: str) -> AccountKey:
+    """The account that would be held on, of the owner and currency that a difference is about."""
+    owner_id, code, *_ = subject.split("/")
+    return AccountKey(owner_id, code, AccountKind.CUSTOMER)
+
+
 def _books(session: Session, only: Collection[AccountKey] | None) -> dict[AccountKey, int]:
     rows = session.connection().exec_driver_sql(
         "SELECT owner_id, currency, kind, posted_units FROM account WHERE kind IN ('customer', 'treasury', 'exit')"
@@ -188,13 +194,17 @@ def _show(units: int, code: str) -> str:
 
 
 def record(session: Session, comparison: Comparison) -> None:
-    """Open a break for each difference, and close those of what was compared that are gone."""
+    """Open a break for each difference, and close those of what was compared that are gone.
+
+    An account is frozen while its position differs: nothing new is promised of it, and everybody else goes on.
+    """
     seen: dict[BreakKind, list[str]] = defaultdict(list)
     for difference in comparison.differences:
         open_break(session, difference.kind, difference.subject, difference.detail)
         seen[difference.kind].append(difference.subject)
     kind = BreakKind.POSITION_DIFFERS
     close_breaks(session, kind, subjects=comparison.subjects, seen=seen[kind])
+    freeze_only(session, map(_holdable, open_subjects(session, kind)))
     if comparison.subjects is None:
         for kind in _EVERYTHING:
             close_breaks(session, kind, subjects=None, seen=seen[kind])

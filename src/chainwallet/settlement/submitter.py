@@ -81,19 +81,23 @@ class Submitter:
             transactions = open_transactions(session, self.signer.address)
             replaced = replaced_versions(session, self.signer.address, [tx.nonce for tx in transactions])
         for tx in transactions:
-            if tx.status == TxStatus.SENT and self._track(tx, replaced.get(tx.nonce, ()), done):
-                continue
-            if tx.kind == TxKind.FILLER and tx.has_data:
-                tx = self._replace(tx, done)  # noqa: PLW2901  (the same nonce, now empty)
-            elif (tx.status == TxStatus.SENT and not _is_older(tx.sent_at, self.resend_after_s)) or (
-                tx.status == TxStatus.SENT and self._heal(tx, replaced.get(tx.nonce, ()), done)
-            ):
-                continue
-            elif tx.status == TxStatus.SENT and self._is_stuck(tx):
-                tx = self._replace(tx, done)  # noqa: PLW2901  (the same nonce, at a higher fee)
-            if not self._send(tx, done):
+            due = self._due(tx, replaced.get(tx.nonce, ()), done)
+            if due is not None and not self._send(due, done):
                 break  # later nonces cannot be mined before this one
         return done
+
+    def _due(self, tx: OpenTx, replaced: Sequence[OpenTx], done: Sweep) -> OpenTx | None:
+        """What is to be sent now under the transaction's nonce, if anything."""
+        is_sent = tx.status == TxStatus.SENT
+        if is_sent and self._track(tx, replaced, done):
+            return None
+        if tx.kind == TxKind.FILLER and tx.has_data:
+            return self._replace(tx, done)  # the same nonce, now empty
+        if is_sent and not _is_older(tx.sent_at, self.resend_after_s):
+            return None
+        if is_sent and self._heal(tx, replaced, done):
+            return None
+        return self._replace(tx, done) if is_sent and self._is_stuck(tx) else tx
 
     def _track(self, tx: OpenTx, replaced: Sequence[OpenTx], done: Sweep) -> bool:
         """True when a version of the transaction is mined: recorded once it is final, left to get deeper until then."""

@@ -13,7 +13,7 @@ from chainwallet.controls.identity.api_keys import Scope, new_secret
 from chainwallet.entrypoints.rest.app import create_app
 from chainwallet.entrypoints.rest.limits import Limits
 
-OPEN = {"/health/live", "/health/ready", "/metrics"}
+OPEN = {"/health/live", "/health/ready", "/health/books", "/metrics"}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from sqlmodel import Session
 from chainwallet.bootstrap import Services
 from chainwallet.chain.indexer import follow
 from chainwallet.entrypoints.workers.metrics import FOLLOWED_BLOCK, REORGANISATIONS
+from chainwallet.reconciliation.breaks import note_lost_finality
 from chainwallet.settlement.lanes import reopen_from
 
 _log = structlog.get_logger(__name__)
@@ -30,3 +31,5 @@ def index_step(services: Services) -> bool:
 
 def _reopen(session: Session, fork_block: int) -> None:
     reopen_from(session, fork_block + 1)
+    if lost := note_lost_finality(session, fork_block):
+        _log.error("finality_broken", fork_block=fork_block, booked_events_lost=lost)

@@ -8,7 +8,7 @@ from chainwallet.bootstrap import Services
 from chainwallet.chain.indexer import final_block
 from chainwallet.entrypoints.workers.metrics import OPEN_BREAKS
 from chainwallet.ledger import AccountKey, InsufficientFunds
-from chainwallet.reconciliation.breaks import open_breaks
+from chainwallet.reconciliation.breaks import close_restored_finality, open_breaks
 from chainwallet.reconciliation.comparison import BooksKeepMoving, compare, record
 from chainwallet.reconciliation.matching import Booked, book_events
 
@@ -31,6 +31,8 @@ class Reconciler:
         booked = self._book()
         if booked is None:
             self._compare()
+            with self._services.database.transaction() as session:
+                close_restored_finality(session)
             return False
         self._touched |= booked.touched
         services.wake("deliver")
