@@ -19,12 +19,10 @@ from chainwallet.kit.database import insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import Money
-from chainwallet.market.routing import Router
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, PayerUnknown, TransferRequest
 from chainwallet.payments.quotes import Pricer, PriceRequest, Quote, QuoteLiquidityGone
 from chainwallet.payments.terms import Stated
-from chainwallet.settlement.makers import live_book
 
 Draft = tuple["FileInstruction", Quote, str]
 
@@ -172,7 +170,7 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
     if not rows:
         return 0
     tenants = _tenants(session, {row.file_id for row in rows})
-    router = Router(live_book(session, lasting_s=pricer.ttl_s))
+    view = pricer.look(session, lasting_s=pricer.ttl_s)
     drafts: list[Draft] = []
     outcomes: dict[tuple[str, int], Accepted | Exception] = {}
     used = _used_uetrs(session, [row.uetr for row in rows if row.uetr is not None])
@@ -190,7 +188,7 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
                 raise UetrUsed("A transfer with this UETR exists already; nothing was done again.")
             receiver = payee if isinstance(payee, Party) else None
             wanted = _price_request(row, Stated.of_parties(payer, receiver, purpose=row.purpose))
-            drafts.append((row, pricer.price(wanted, owner_id=tenants[row.file_id], router=router), payer.id))
+            drafts.append((row, pricer.price(wanted, owner_id=tenants[row.file_id], view=view), payer.id))
             drafted.add(row.uetr)
         except ChainwalletError as refusal:
             outcomes[row.file_id, row.seq] = refusal

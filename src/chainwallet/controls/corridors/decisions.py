@@ -25,6 +25,7 @@ from chainwallet.controls.corridors.document import (
 from chainwallet.controls.corridors.fees import Tariff, Tier
 from chainwallet.controls.corridors.hours import AfterCutOff, Hours
 from chainwallet.controls.corridors.lifetime import lifetime_ppm
+from chainwallet.controls.exposure import ExposureLimits
 from chainwallet.controls.identity.customers import CustomerType
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money
@@ -96,9 +97,9 @@ class Refund:
     borne_by: Bearer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Corridor:
-    """A corridor ready to judge by."""
+    """A corridor ready to judge by; equal only to itself."""
 
     data: CorridorData
     hours: Hours
@@ -199,6 +200,7 @@ class CorridorMap:
     def __init__(self, data: CorridorsData, *, revision: int) -> None:
         self.data = data
         self.revision = revision
+        self.exposure = ExposureLimits.of(data.risk.exposure)
         self._corridors = tuple(sorted(map(_compile, data.corridors), key=_specificity, reverse=True))
         self._between = lru_cache(maxsize=4_096)(self._find)
 
