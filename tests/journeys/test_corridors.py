@@ -246,3 +246,52 @@ def test_corridors__are_only_for_operators(world: World) -> None:
     own = world.key("read", "quotes")
     world.refused("GET", "/v1/corridors", 403, "AUTH_SCOPE_MISSING", auth=own)
     world.refused("PUT", "/v1/corridors", 403, "AUTH_SCOPE_MISSING", auth=own, json={})
+
+
+def test_quotes_far_from_mid__are_not_used(world: World) -> None:
+    mid = world.services.mids.mid("NOK", "EUR")
+    maker = world.maker(("NOK", "10000.00", "EUR", f"{float(7_000 * mid):.2f}"))  # three tenths too good
+    body = {
+        "source_currency": "EUR",
+        "target_currency": "NOK",
+        "source_amount": {"currency": "EUR", "value": "10.00"},
+    }
+    world.refused("POST", "/v1/quotes", 409, "MARKET_QUOTES_OFF_MID", json=body)
+    try:
+        put(world, risk={"maker_deviation_bps_max": 5_000})
+        assert world.post("/v1/quotes", body)["legs"][0]["maker"] == maker["id"]
+    finally:
+        put(world, risk={})
+    world.refused("POST", "/v1/quotes", 409, "MARKET_QUOTES_OFF_MID", json=body)
+
+
+@pytest.mark.parametrize("which", ["by_maker", "by_currency"])
+def test_promises_beyond_a_limit__are_neither_quoted_nor_made(world: World, which: str) -> None:
+    mid = world.services.mids.mid("DKK", "EUR")
+    maker = world.maker(("DKK", "10000.00", "EUR", f"{float(10_010 * mid):.2f}"))
+    payer, payee = world.funded("EUR", "300.00"), world.customer()
+    body = {
+        "source_currency": "EUR",
+        "target_currency": "DKK",
+        "target_amount": {"currency": "DKK", "value": "400.00"},
+    }
+    limit = {"currency": "DKK", "value": "1000.00"}
+    try:
+        put(world, risk={"exposure": {which: {"DKK" if which == "by_currency" else maker["id"]: limit}}})
+        quotes = [world.post("/v1/quotes", body) for _ in range(3)]
+        with world.batches_wait():
+            for quote in quotes[:2]:
+                world.transfer(quote, payer, payee)
+            before = world.books()
+            problem = world.transfer(quotes[2], payer, payee, status=409)
+            assert problem["code"] == "MARKET_EXPOSURE_LIMIT", "1,200 DKK would be promised"
+            assert world.books() == before, "what was reserved for it is free again"
+            world.services.pricer.refresh()
+            world.refused("POST", "/v1/quotes", 409, "MARKET_EXPOSURE_LIMIT", json=body)
+        world.quiet()
+        world.services.pricer.refresh()
+        world.post("/v1/quotes", body)  # what settled made room
+    finally:
+        put(world, risk={})
+        for quote in world.get("/v1/maker-quotes", maker_id=maker["id"])["items"]:
+            assert world.send("DELETE", f"/v1/maker-quotes/{quote['id']}").status_code < 300

@@ -83,8 +83,11 @@ def test_quote_and_quote_id__exactly_one_is_given(world: World, kind: str) -> No
 
 
 def test_makers_far_from_mid__nothing_is_quoted_rather_than_sold_dear(world: World) -> None:
-    world.maker(("SEK", "100000.00", "EUR", "20000.00"))  # more than twice the mid
+    mid = world.services.mids.mid("SEK", "EUR")
     body = {"source_currency": "EUR", "target_currency": "SEK", "source_amount": eur("100.00")}
+    maker = world.maker(("SEK", "100000.00", "EUR", f"{float(200_000 * mid):.2f}"))  # twice the mid
+    world.refused("POST", "/v1/quotes", 409, "MARKET_QUOTES_OFF_MID", json=body)
+    world.maker_quote(maker["id"], "SEK", "100000.00", "EUR", f"{float(115_000 * mid):.2f}")
     refused = world.refused("POST", "/v1/quotes", 409, "QUOTE_TOO_COSTLY", json=body)
     assert "basis points" in refused["detail"]
     world.refused("POST", "/v1/transfers", 409, "QUOTE_TOO_COSTLY", json=order(world, **body))

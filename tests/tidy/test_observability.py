@@ -17,7 +17,7 @@ ALERTS = (ROOT / "ops" / "prometheus" / "alerts.yml").read_text()
 DASHBOARD = json.loads((ROOT / "ops" / "grafana" / "chainwallet.json").read_text())
 RUNBOOKS = ROOT / "docs" / "runbooks"
 _METRIC = re.compile(r"chainwallet_\w+")
-_UNITS = ("_seconds", "_total", "_bucket", "_count", "_in_a_row", "_waiting", "_block", "_breaks")
+_UNITS = ("_seconds", "_total", "_bucket", "_count", "_in_a_row", "_waiting", "_block", "_breaks", "_quotes")
 
 
 def _exported() -> set[str]:

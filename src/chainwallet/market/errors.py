@@ -36,6 +36,22 @@ class MarketRateStale(ChainwalletError):
     retryable = True
 
 
+class MarketQuotesOffMid(ChainwalletError):
+    """There are quotes, but they lie too far from mid to be used."""
+
+    code = "MARKET_QUOTES_OFF_MID"
+    status = 409
+    retryable = True
+
+
+class MarketExposureLimit(ChainwalletError):
+    """The makers, or the currency, have been promised up to their limit; what settles makes room."""
+
+    code = "MARKET_EXPOSURE_LIMIT"
+    status = 409
+    retryable = True
+
+
 class MarketNoMid(ChainwalletError):
     """The fixing has no rate for a currency."""
 

@@ -32,7 +32,7 @@ from chainwallet.kit.ids import new_uetr
 from chainwallet.kit.money import Money, currency
 from chainwallet.ledger import AccountKey, LockedAccount, lock_accounts_by_key, lock_by_key_query, release_holds
 from chainwallet.market.rates import MidMarket, RateSource
-from chainwallet.market.routing import Router
+from chainwallet.payments.admission import Admission
 from chainwallet.payments.candidates import (
     Accepted,
     Candidate,
@@ -42,7 +42,6 @@ from chainwallet.payments.candidates import (
     hold,
     refuse,
     unknown_payer,
-    with_purpose,
 )
 from chainwallet.payments.particulars import market_named, memo_of, particulars
 from chainwallet.payments.quotes import (
@@ -56,7 +55,6 @@ from chainwallet.payments.quotes import (
     quotes_query,
     store_quotes,
 )
-from chainwallet.payments.terms import check_terms
 from chainwallet.payments.transfers import (
     Transfer,
     TransferNotInReview,
@@ -67,7 +65,7 @@ from chainwallet.payments.transfers import (
     open_transfers,
 )
 from chainwallet.records.idempotency import Conflict, Follows, Replay, claim, release
-from chainwallet.settlement.makers import give_back, live_book, reserve_query, reserve_quotes
+from chainwallet.settlement.makers import give_back, reserve_query, reserve_quotes
 from chainwallet.settlement.orders import place_orders
 
 
@@ -89,7 +87,7 @@ class Acceptance:
         self._rates = rates
         self._rules = rules
         self._settle_margin_s = settle_margin_s
-        self._corridors = corridors or Corridors()
+        self._admission = Admission(corridors or Corridors(), rates)
         self._recent = RecentPayments()
 
     def accept(self, session: Session, requests: Sequence[TransferRequest]) -> list[Accepted | Exception]:
@@ -102,13 +100,14 @@ class Acceptance:
         candidates = [Candidate(request) for request in requests]
         keyed = [c for c in candidates if c.request.idempotency_key is not None]
         _find(session, candidates)
-        self._check_terms([c for c in candidates if c.waits])
+        self._admission.check_terms([c for c in candidates if c.waits])
         self._decide([c for c in candidates if c.waits])
         _describe([c for c in candidates if c.waits])
         _claim_keys(session, keyed)
         funded = [c for c in candidates if c.waits and isinstance(c.decision, Allow)]
         self._vault.signers(session, {c.payer.address for c in funded})  # one query for those not in memory
         accounts = self._fund(session, funded, [c for c in candidates if c.waits and isinstance(c.decision, Review)])
+        self._admission.limit_exposure(session, [c for c in funded if c.waits])
         holding = [c for c in candidates if c.waits and not isinstance(c.decision, Deny)]
         with pipelined(session):
             hold(session, holding, accounts)
@@ -138,7 +137,10 @@ class Acceptance:
         if c.waits:
             lock_accounts_by_key(session, accounts_of([c]))
             release_holds(session, [f"{transfer_id}:review"])
-            hold(session, [c], lock_accounts_by_key(session, accounts_of([c])))
+            accounts = lock_accounts_by_key(session, accounts_of([c]))
+            self._admission.limit_exposure(session, [c])
+        if c.waits:
+            hold(session, [c], accounts)
         if c.waits:
             self._place(session, [c])
             advance(session, [transfer_id], TransferStatus.ACCEPTED)
@@ -169,25 +171,6 @@ class Acceptance:
             payee=parties[transfer.payee_id] if transfer.payee_id is not None else None,
             payee_address=transfer.payee_address,
         )
-
-    def _check_terms(self, candidates: Sequence[Candidate]) -> None:
-        """Who pays whom is known now: refuse what was quoted for others, or may not be paid any more."""
-        corridors, mids = self._corridors.map, MidMarket(self._rates.fixing())
-        for c in candidates:
-            c.request = with_purpose(c.request, c.quote.terms)
-            refusal = check_terms(
-                corridors,
-                mids,
-                c.quote.terms,
-                source=c.quote.source_currency,
-                target=c.quote.target_currency,
-                quoted_at=c.quote.created_at,
-                payer=c.payer,
-                payee=c.payee,
-                purpose=c.request.purpose,
-            )
-            if refusal is not None:
-                c.outcome = refuse(refusal)
 
     def _decide(self, candidates: Sequence[Candidate]) -> None:
         now_s = time.monotonic()
@@ -250,10 +233,9 @@ class Acceptance:
 
         What they ask more is paid out of the fee, never by the customer.
         """
-        router = Router(live_book(session, lasting_s=OUTLIVES_S))
-        quote = c.quote
+        quote, view = c.quote, self._admission.view(session, lasting_s=OUTLIVES_S)
         try:
-            route = router.route_to_target(quote.source_currency, quote.target_currency, quote.target_units)
+            route = view.route_to_target(quote.source_currency, quote.target_currency, quote.target_units)
         except ChainwalletError:
             route = None
         if route is None or route.source_units > quote.source_units:

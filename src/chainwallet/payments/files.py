@@ -170,7 +170,7 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
     if not rows:
         return 0
     tenants = _tenants(session, {row.file_id for row in rows})
-    market = pricer.market_in(session)
+    view = pricer.look(session, lasting_s=pricer.ttl_s)
     drafts: list[Draft] = []
     outcomes: dict[tuple[str, int], Accepted | Exception] = {}
     used = _used_uetrs(session, [row.uetr for row in rows if row.uetr is not None])
@@ -188,7 +188,7 @@ def work_through(session: Session, acceptance: Acceptance, pricer: Pricer, *, li
                 raise UetrUsed("A transfer with this UETR exists already; nothing was done again.")
             receiver = payee if isinstance(payee, Party) else None
             wanted = _price_request(row, Stated.of_parties(payer, receiver, purpose=row.purpose))
-            drafts.append((row, pricer.price(wanted, owner_id=tenants[row.file_id], market=market), payer.id))
+            drafts.append((row, pricer.price(wanted, owner_id=tenants[row.file_id], view=view), payer.id))
             drafted.add(row.uetr)
         except ChainwalletError as refusal:
             outcomes[row.file_id, row.seq] = refusal

@@ -25,13 +25,13 @@ from chainwallet.kit.money import InvalidAmount, Money, currency, quantise_down,
 from chainwallet.market.errors import MarketRateStale
 from chainwallet.market.model import Book, Leg
 from chainwallet.market.rates import Fixing, MidMarket, RateSource
-from chainwallet.market.routing import Router
+from chainwallet.payments.market_view import MarketView, view_market
 from chainwallet.payments.terms import UNSAID, Stated, Terms, make_terms
-from chainwallet.settlement.makers import live_book
 from chainwallet.settlement.snapshots import SnapshotName, Snapshots
 
 BPS = 10_000
 RENEWED_AFTER_S = 20
+_EMPTY = Book(version=0, offers=(), inventory_units={})
 OUTLIVES_S = 30  # a maker's quote must outlive the customer's, so that the batch can still fill it
 
 
@@ -162,14 +162,6 @@ class PriceRequest:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Market:
-    """The makers' quotes of one moment: the router over them, and the snapshot that commits to them."""
-
-    router: Router
-    name: SnapshotName | None = None
-
-
 class Pricer:
     """Prices payments over the latest snapshot of the market; `refresh` takes a new one.
 
@@ -198,29 +190,30 @@ class Pricer:
         self._cost_bps_max = cost_bps_max
         self.ttl_s = ttl_s
         self._lock = threading.Lock()
-        self._market = Market(Router(Book(version=0, offers=(), inventory_units={})))
+        self._version = 0
+        self.view = MarketView(_EMPTY, _EMPTY, _EMPTY)
 
     def refresh(self) -> None:
         """Take the makers' quotes, and the corridors, as they are in the database now."""
         with self._lock:
-            old = self._market
             with self._database.transaction() as session:
                 self._corridors.refresh(session)
-                version = old.router.book.version + 1
-                book = live_book(session, lasting_s=self.ttl_s + OUTLIVES_S, version=version)
-                is_same = (book.offers, book.inventory_units) == (
-                    old.router.book.offers,
-                    old.router.book.inventory_units,
-                )
-                if is_same and not self._is_old(old.name):
+                view = self._see(session, lasting_s=self.ttl_s + OUTLIVES_S)
+                if _content(view) == _content(self.view) and not self._is_old(self.view.name):
                     return
-                market = Market(old.router if is_same else Router(book), self._commit_to(session, book))
-            self._market = market
+                view.name = self._commit_to(session, view.book)
+            self._version += 1
+            self.view = view
 
-    def market_in(self, session: Session) -> Market:
-        """The makers' quotes as this transaction sees them, for payments that are priced and accepted in it."""
-        book = live_book(session, lasting_s=self.ttl_s)
-        return Market(Router(book), self._commit_to(session, book))
+    def look(self, session: Session, *, lasting_s: float) -> MarketView:
+        """The market as this transaction sees it, of quotes that are good for so long, for payments accepted in it."""
+        view = self._see(session, lasting_s=lasting_s)
+        view.name = self._commit_to(session, view.book)
+        return view
+
+    def _see(self, session: Session, *, lasting_s: float) -> MarketView:
+        mids = MidMarket(self._rates.fixing())
+        return view_market(session, self._corridors.map, mids, lasting_s=lasting_s, version=self._version + 1)
 
     def _commit_to(self, session: Session, book: Book) -> SnapshotName | None:
         return None if self._snapshots is None else self._snapshots.take(session, book)
@@ -228,27 +221,28 @@ class Pricer:
     def _is_old(self, name: SnapshotName | None) -> bool:
         return name is not None and utc_now() - name.taken_at > timedelta(seconds=RENEWED_AFTER_S)
 
-    def price(self, request: PriceRequest, *, owner_id: str | None = None, market: Market | None = None) -> Quote:
+    def price(self, request: PriceRequest, *, owner_id: str | None = None, view: MarketView | None = None) -> Quote:
         """A firm quote, not yet stored.
 
-        MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET, QUOTE_TOO_COSTLY,
-        MARKET_RATE_STALE; CORRIDOR_REFUSED with everything that its corridor and the market have against it.
+        MARKET_NO_ROUTE, MARKET_INSUFFICIENT_LIQUIDITY, MARKET_QUOTES_OFF_MID, MARKET_EXPOSURE_LIMIT,
+        MONEY_INVALID_AMOUNT, QUOTE_LIMIT_NOT_MET, QUOTE_TOO_COSTLY, MARKET_RATE_STALE; CORRIDOR_REFUSED with everything
+        that its corridor and the market have against it.
         """
         now = utc_now()
-        mids, market, corridors = MidMarket(self._fixing(now)), market or self._market, self._corridors.map
-        router, name = market.router, None if request.source == request.target else market.name
+        mids, view, corridors = MidMarket(self._fixing(now)), view or self.view, self._corridors.map
+        name = None if request.source == request.target else view.name
         verdict = corridors.decide(request.facts(now), mids)
         corridor = verdict.corridor
         if corridor is None or verdict.violations:
-            raise CorridorRefused([*verdict.violations, *_market_violations(router, request)])
+            raise CorridorRefused([*verdict.violations, *_market_violations(view, request)])
         lifetime_s = min(request.lifetime_s or self.ttl_s, self.ttl_s)
         tariff = corridor.tariff(
             request.source, request.stated.payer_type, mids, lifetime_s=lifetime_s, standard_bps=self._fee_bps
         )
         if request.fixed_source is not None:
-            source_units, target_units, fee_units, legs = _from_source(router, request, tariff)
+            source_units, target_units, fee_units, legs = _from_source(view, request, tariff)
         else:
-            source_units, target_units, fee_units, legs = _to_target(router, request, tariff)
+            source_units, target_units, fee_units, legs = _to_target(view, request, tariff)
         if request.limit is not None:
             _check_limit(request, source_units, target_units)
         mid = mids.mid(request.source, request.target)
@@ -302,36 +296,41 @@ class Pricer:
         return source_units - target_units / mid > Fraction(source_units * self._cost_bps_max, BPS) + cents
 
 
-def _from_source(router: Router, request: PriceRequest, tariff: Tariff) -> tuple[int, int, int, Sequence[Leg]]:
+def _from_source(view: MarketView, request: PriceRequest, tariff: Tariff) -> tuple[int, int, int, Sequence[Leg]]:
     source_units = request.fixed.units
     fee_units = tariff.fee(source_units)
     if fee_units >= source_units:
         raise InvalidAmount("The amount does not cover the fee; send more.")
-    route = router.route_from_source(request.source, request.target, source_units - fee_units)
+    route = view.route_from_source(request.source, request.target, source_units - fee_units)
     target_units = quantise_down(route.target_units, request.target)
     if target_units == 0:
         raise InvalidAmount(f"The amount is too small to arrive in {request.target}; send more.")
     return source_units, target_units, fee_units, route.legs
 
 
-def _to_target(router: Router, request: PriceRequest, tariff: Tariff) -> tuple[int, int, int, Sequence[Leg]]:
+def _to_target(view: MarketView, request: PriceRequest, tariff: Tariff) -> tuple[int, int, int, Sequence[Leg]]:
     target_units = request.fixed.units
-    route = router.route_to_target(request.source, request.target, target_units)
+    route = view.route_to_target(request.source, request.target, target_units)
     net_units = quantise_up(route.source_units, request.source)
     fee_units = tariff.fee_on_top(net_units)
     return net_units + fee_units, target_units, fee_units, route.legs
 
 
-def _market_violations(router: Router, request: PriceRequest) -> list[Violation]:
+def _market_violations(view: MarketView, request: PriceRequest) -> list[Violation]:
     """What the market has against a payment that is refused anyway: so that its payer learns all of it at once."""
     try:
         if request.fixed_source is not None:
-            router.route_from_source(request.source, request.target, request.fixed_source.units)
+            view.route_from_source(request.source, request.target, request.fixed_source.units)
         else:
-            router.route_to_target(request.source, request.target, request.fixed.units)
+            view.route_to_target(request.source, request.target, request.fixed.units)
     except ChainwalletError as refusal:
         return [Violation(refusal.code, "source_amount" if request.fixed_source else "target_amount", refusal.detail)]
     return []
+
+
+def _content(view: MarketView) -> tuple[object, ...]:
+    """What makes prices different."""
+    return view.book.offers, view.book.inventory_units, view.live.offers
 
 
 def leg_row(leg: Leg) -> dict[str, Any]:

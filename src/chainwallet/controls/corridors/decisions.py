@@ -25,6 +25,7 @@ from chainwallet.controls.corridors.document import (
 from chainwallet.controls.corridors.fees import Tariff, Tier
 from chainwallet.controls.corridors.hours import AfterCutOff, Hours
 from chainwallet.controls.corridors.lifetime import lifetime_ppm
+from chainwallet.controls.exposure import ExposureLimits
 from chainwallet.controls.identity.customers import CustomerType
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money
@@ -96,9 +97,9 @@ class Refund:
     borne_by: Bearer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Corridor:
-    """A corridor ready to judge by."""
+    """A corridor ready to judge by; equal only to itself."""
 
     data: CorridorData
     hours: Hours
@@ -113,12 +114,9 @@ class Corridor:
     def is_in_force(self, at: datetime) -> bool:
         return (self.data.valid_from or _FIRST) <= at < (self.data.valid_until or _LAST)
 
-    def admits(self, facts: Facts) -> bool:
-        """Whether it matches the countries of the payment, as far as they are known."""
-        payer, payee = self.data.payer_country, self.data.payee_country
-        return (payer is None or facts.payer_country in (None, payer)) and (
-            payee is None or facts.payee_country in (None, payee)
-        )
+    def admits(self, match: Sequence[str | None]) -> bool:
+        """Whether it matches these currencies and countries (in the order of its key), as far as they are known."""
+        return all(mine is None or known in (None, mine) for mine, known in zip(self.data.key, match, strict=True))
 
     def schedule_of(self, payer_type: CustomerType | None) -> str:
         """The name of the fee schedule that a payer of this type pays by."""
@@ -199,12 +197,14 @@ class CorridorMap:
     def __init__(self, data: CorridorsData, *, revision: int) -> None:
         self.data = data
         self.revision = revision
+        self.exposure = ExposureLimits.of(data.risk.exposure)
         self._corridors = tuple(sorted(map(_compile, data.corridors), key=_specificity, reverse=True))
-        self._between = lru_cache(maxsize=4_096)(self._find)
+        self._admitting = lru_cache(maxsize=16_384)(self._find)
 
     def decide(self, facts: Facts, mids: MidMarket) -> Verdict:
         """Everything that is missing or wrong, at once."""
-        admitted = [c for c in self._between(facts.source, facts.target) if c.is_in_force(facts.at) and c.admits(facts)]
+        matching = self._admitting(facts.source, facts.target, facts.payer_country, facts.payee_country)
+        admitted = [corridor for corridor in matching if corridor.is_in_force(facts.at)]
         if not admitted:
             message = f"No corridor leads from {facts.source} to {facts.target} for these parties; choose another."
             return Verdict(None, (_violation(ViolationCode.NONE, "target_currency", message),))
@@ -217,15 +217,12 @@ class CorridorMap:
         """Whether anything between two currencies depends on who pays whom."""
         return any(
             c.data.payer_country or c.data.payee_country or (c.data.fees is not None and c.data.fees.by_payer_type)
-            for c in self._between(source, target)
+            for c in self._admitting(source, target, None, None)
         )
 
-    def _find(self, source: str, target: str) -> tuple[Corridor, ...]:
-        return tuple(
-            c
-            for c in self._corridors
-            if c.data.source_currency in (None, source) and c.data.target_currency in (None, target)
-        )
+    def _find(self, *match: str | None) -> tuple[Corridor, ...]:
+        """Those that match, the one that says most first."""
+        return tuple(corridor for corridor in self._corridors if corridor.admits(match))
 
 
 def _missing(facts: Facts, admitted: Sequence[Corridor]) -> list[Violation]:

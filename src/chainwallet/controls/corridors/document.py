@@ -340,7 +340,7 @@ class ExposureData(_Data):
 class RiskData(_Data):
     """Limits of the market as a whole."""
 
-    maker_deviation_bps_max: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1_000
+    maker_deviation_bps_max: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 2_000
     exposure: ExposureData = ExposureData()
 
 

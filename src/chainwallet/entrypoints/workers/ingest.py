@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chainwallet.bootstrap import Services
+from chainwallet.entrypoints.workers.metrics import OFF_MID_QUOTES
 from chainwallet.payments.files import work_through
 
 
@@ -18,4 +19,5 @@ def ingest_step(services: Services) -> bool:
 def market_step(services: Services) -> bool:
     """Take a fresh snapshot of the makers' quotes for this process's prices."""
     services.pricer.refresh()
+    OFF_MID_QUOTES.set(services.pricer.view.off_mid)
     return False

@@ -15,6 +15,7 @@ TRANSACTIONS_REVERTED = Counter(
 TRANSACTIONS_REPLACED = Counter(
     "chainwallet_settlement_transactions_replaced_total", "Transactions sent again under the same nonce with more fee."
 )
+OFF_MID_QUOTES = Gauge("chainwallet_market_off_mid_quotes", "Makers' quotes too far from mid to be used.")
 FOLLOWED_BLOCK = Gauge("chainwallet_chain_followed_block", "The highest block that is followed.")
 REORGANISATIONS = Counter("chainwallet_chain_reorganisations_total", "Forks that undid followed blocks.")
 OPEN_BREAKS = Gauge("chainwallet_reconciliation_open_breaks", "Places where books and chain do not say the same.")

@@ -25,7 +25,14 @@ from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import InvalidAmount, Money, UnknownCurrency, currency
-from chainwallet.market.errors import MarketAmountTooSmall, MarketInsufficientLiquidity, MarketNoRoute, MarketRateStale
+from chainwallet.market.errors import (
+    MarketAmountTooSmall,
+    MarketExposureLimit,
+    MarketInsufficientLiquidity,
+    MarketNoRoute,
+    MarketQuotesOffMid,
+    MarketRateStale,
+)
 from chainwallet.payments.quotes import PriceRequest, Quote, QuoteTooCostly
 from chainwallet.payments.terms import Stated, show_terms
 
@@ -185,6 +192,8 @@ class QuoteOut(TermsOut):
         MarketInsufficientLiquidity,
         MarketAmountTooSmall,
         MarketRateStale,
+        MarketQuotesOffMid,
+        MarketExposureLimit,
         QuoteTooCostly,
         CorridorRefused,
     ),

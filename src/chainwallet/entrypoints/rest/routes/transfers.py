@@ -28,7 +28,14 @@ from chainwallet.entrypoints.rest.routes.quotes import PriceIn, TermsOut
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import InvalidAmount, UnknownCurrency
 from chainwallet.ledger import InsufficientFunds
-from chainwallet.market.errors import MarketAmountTooSmall, MarketInsufficientLiquidity, MarketNoRoute, MarketRateStale
+from chainwallet.market.errors import (
+    MarketAmountTooSmall,
+    MarketExposureLimit,
+    MarketInsufficientLiquidity,
+    MarketNoRoute,
+    MarketQuotesOffMid,
+    MarketRateStale,
+)
 from chainwallet.payments.candidates import PayerUnknown, TransferRequest, stated_by_parties
 from chainwallet.payments.endings import cancel_transfer, end_transfers
 from chainwallet.payments.executions import ExecutionNotReady, ExecutionWithoutMarket, execution
@@ -178,6 +185,8 @@ class TransferPage(BaseModel):
         MarketInsufficientLiquidity,
         MarketAmountTooSmall,
         MarketRateStale,
+        MarketQuotesOffMid,
+        MarketExposureLimit,
         UnknownCurrency,
         InvalidAmount,
         QuoteUnknown,
@@ -292,7 +301,12 @@ def post_cancel(transfer_id: str, request: Request, principal: Spender) -> Respo
     response_model=TransferOut,
     summary="Let a transfer in review go on",
     responses=problem_responses(
-        TransferUnknown, TransferNotInReview, QuoteLiquidityGone, InsufficientFunds, PaymentDenied
+        TransferUnknown,
+        TransferNotInReview,
+        QuoteLiquidityGone,
+        MarketExposureLimit,
+        InsufficientFunds,
+        PaymentDenied,
     ),
 )
 def post_approve(transfer_id: str, request: Request, principal: Reviewer) -> Response:
