@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 
 from chainwallet.client import ApiError, Client
 from chainwallet.client.stream import MakerStream, StreamEnded
-from chainwallet.entrypoints.rest.app import create_app
 
 from .conftest import OPERATOR_KEY, World
 from .test_makers import ladder, ladders, put, rejections, soon
@@ -48,25 +43,6 @@ class Line:
         while found[-1]["applied"].get(pair) != version:
             found.append(self.hear("ack"))
         return found
-
-
-@pytest.fixture(scope="module")
-def url(world: World) -> Iterator[str]:
-    """The same service behind a socket."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        app = create_app(world.services)
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
-        )
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
-        thread.start()
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with Client(address, OPERATOR_KEY) as client:
-            client.wait_until_ready()
-        yield address
-        server.should_exit = True
-        thread.join(10)
 
 
 @pytest.fixture

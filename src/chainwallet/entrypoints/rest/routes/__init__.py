@@ -19,6 +19,7 @@ from chainwallet.entrypoints.rest.routes import (
     maker_views,
     payment_files,
     quotes,
+    rates,
     transfers,
     webhooks,
 )
@@ -33,6 +34,7 @@ def all_routers() -> list[APIRouter]:
         maker_ladders,
         maker_views,
         maker_stream,
+        rates,
         deposits,
         customers,
         exits,
