@@ -166,11 +166,17 @@ def test_rights__a_maker_sees_and_quotes_for_itself_only(world: World, maker: An
         world.refused("GET", f"/v1/makers/{other['id']}/{path}", 404, "CUSTOMER_UNKNOWN", auth=mine)
 
 
-def test_frozen_maker__quotes_nothing(world: World, maker: Any) -> None:
-    world.post(f"/v1/customers/{maker['id']}/freeze", {"reason": "a trial"}, status=200)
-    refuse(world, maker, "USD-EUR", ladder(1, ("1.00", "1.00")), 409, "MAKER_NOT_ACTIVE")
-    world.post(f"/v1/customers/{maker['id']}/unfreeze", {"reason": "over"}, status=200)
+def test_frozen_maker__offers_nothing_until_it_may_go_on(world: World, maker: Any) -> None:
     put(world, maker, "USD-EUR", ladder(1, ("1.00", "1.00")))
+    single = world.maker_quote(maker["id"], "USD", "5.00", "EUR", "5.00")
+    world.post(f"/v1/customers/{maker['id']}/freeze", {"reason": "a trial"}, status=200)
+    assert ladders(world, maker) == {}
+    listed = world.get("/v1/maker-quotes", maker_id=maker["id"])["items"]
+    assert {one["status"] for one in listed} == {"withdrawn"}
+    assert single["id"] in {one["id"] for one in listed}
+    refuse(world, maker, "USD-EUR", ladder(2, ("1.00", "1.00")), 409, "MAKER_NOT_ACTIVE")
+    world.post(f"/v1/customers/{maker['id']}/unfreeze", {"reason": "over"}, status=200)
+    put(world, maker, "USD-EUR", ladder(2, ("1.00", "1.00")))
 
 
 def test_views__tell_a_maker_what_was_filled_what_it_has_out_and_what_it_earned(world: World, maker: Any) -> None:
