@@ -65,18 +65,19 @@ def maker(world: World) -> Any:
 def test_flood__only_the_newest_version_of_each_pair_is_applied(world: World, line: Open, maker: Any) -> None:
     with line(maker) as one:
         assert one.hear("hello")["limits"]["tick_ms"] == 100
-        for version in range(1, 501):
+        for version in range(1, 1_501):
             one.say("USD", "EUR", version, (f"{version}.00", f"{version}.00"))
             one.say("USD", "GBP", version, ("1.00", "1.00"))
-        told = one.acknowledged("USD-EUR", 500)
-        told += [] if told[-1]["applied"].get("USD-GBP") == 500 else one.acknowledged("USD-GBP", 500)
-    assert sum(ack["received"] for ack in told) == 1_000
-    assert len(told) < 100, "a thousand messages, a few transactions"
+        told = one.acknowledged("USD-EUR", 1_500)
+        told += [] if told[-1]["applied"].get("USD-GBP") == 1_500 else one.acknowledged("USD-GBP", 1_500)
+    assert sum(ack["received"] for ack in told) == 3_000
+    assert max(ack["received"] for ack in told) <= 1_000, "then reading waits for the tick"
+    assert len(told) < 100, "thousands of messages, a few transactions"
     assert all(not ack["rejected"] for ack in told)
     for pair in ("USD-EUR", "USD-GBP"):
         versions = [ack["applied"][pair] for ack in told if pair in ack["applied"]]
         assert versions == sorted(set(versions))
-    assert ladders(world, maker)["USD-EUR"] == [("500.00", "500.00", "0.00")]
+    assert ladders(world, maker)["USD-EUR"] == [("1500.00", "1500.00", "0.00")]
 
 
 def test_refusals__are_told_and_counted_and_change_nothing(world: World, line: Open, maker: Any) -> None:

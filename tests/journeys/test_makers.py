@@ -276,9 +276,21 @@ def test_own_key__a_maker_signs_by_itself_and_its_quotes_settle(world: World) ->
         "POST",
         "/v1/maker-quotes",
         409,
-        "MAKER_SIGNS_ITSELF",
+        "CUSTOMER_SIGNS_ITSELF",
         json={**body, "buy": {"currency": "EUR", "value": "1.00"}},
     )
+
+
+def test_own_key__what_we_would_have_to_sign__is_refused_at_the_door(world: World) -> None:
+    maker = world.customer("maker", external_key=OwnKey(world).claim())
+    world.fund(maker["id"], "EUR", "100.00")
+    quote = world.quote("EUR", "EUR", source="10.00")
+    body = {"quote_id": quote["id"], "payer_id": maker["id"], "payee": {"customer_id": world.customer()["id"]}}
+    world.refused("POST", "/v1/transfers", 409, "CUSTOMER_SIGNS_ITSELF", json=body)
+    leave = {"amount": {"currency": "EUR", "value": "1.00"}, "recipient": "0x" + "99" * 20}
+    path = f"/v1/customers/{maker['id']}/exits"
+    world.refused("POST", path, 409, "CUSTOMER_SIGNS_ITSELF", json=leave)
+    assert world.balance(maker["id"], "EUR") == {"available": "100.00", "held": "0.00", "settled": "100.00"}
 
 
 def test_own_key__what_it_did_not_sign__is_refused(world: World) -> None:
