@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +15,11 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
 from chainwallet.bootstrap import Services, open_services
+from chainwallet.client import Client
 from chainwallet.entrypoints.rest.app import create_app
 from chainwallet.entrypoints.workers.crew import Crew
 from chainwallet.kit.settings import Settings
@@ -208,3 +213,22 @@ def world() -> Iterator[World]:
         yield World(services, http)
     crew.stop()
     services.close()
+
+
+@pytest.fixture(scope="session")
+def url(world: World) -> Iterator[str]:
+    """The same service behind a socket."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        app = create_app(world.services)
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with Client(address, OPERATOR_KEY) as client:
+            client.wait_until_ready()
+        yield address
+        server.should_exit = True
+        thread.join(10)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 
 from chainwallet.client import ApiError, Client
 from chainwallet.client.stream import MakerStream, StreamEnded
-from chainwallet.entrypoints.rest.app import create_app
 
 from .conftest import OPERATOR_KEY, World
 from .test_makers import ladder, ladders, put, rejections, soon
@@ -50,25 +45,6 @@ class Line:
         return found
 
 
-@pytest.fixture(scope="module")
-def url(world: World) -> Iterator[str]:
-    """The same service behind a socket."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        app = create_app(world.services)
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
-        )
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
-        thread.start()
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with Client(address, OPERATOR_KEY) as client:
-            client.wait_until_ready()
-        yield address
-        server.should_exit = True
-        thread.join(10)
-
-
 @pytest.fixture
 def line(url: str) -> Callable[..., AbstractContextManager[Line]]:
     @contextmanager
@@ -89,18 +65,19 @@ def maker(world: World) -> Any:
 def test_flood__only_the_newest_version_of_each_pair_is_applied(world: World, line: Open, maker: Any) -> None:
     with line(maker) as one:
         assert one.hear("hello")["limits"]["tick_ms"] == 100
-        for version in range(1, 501):
+        for version in range(1, 1_501):
             one.say("USD", "EUR", version, (f"{version}.00", f"{version}.00"))
             one.say("USD", "GBP", version, ("1.00", "1.00"))
-        told = one.acknowledged("USD-EUR", 500)
-        told += [] if told[-1]["applied"].get("USD-GBP") == 500 else one.acknowledged("USD-GBP", 500)
-    assert sum(ack["received"] for ack in told) == 1_000
-    assert len(told) < 100, "a thousand messages, a few transactions"
+        told = one.acknowledged("USD-EUR", 1_500)
+        told += [] if told[-1]["applied"].get("USD-GBP") == 1_500 else one.acknowledged("USD-GBP", 1_500)
+    assert sum(ack["received"] for ack in told) == 3_000
+    assert max(ack["received"] for ack in told) <= 1_000, "then reading waits for the tick"
+    assert len(told) < 100, "thousands of messages, a few transactions"
     assert all(not ack["rejected"] for ack in told)
     for pair in ("USD-EUR", "USD-GBP"):
         versions = [ack["applied"][pair] for ack in told if pair in ack["applied"]]
         assert versions == sorted(set(versions))
-    assert ladders(world, maker)["USD-EUR"] == [("500.00", "500.00", "0.00")]
+    assert ladders(world, maker)["USD-EUR"] == [("1500.00", "1500.00", "0.00")]
 
 
 def test_refusals__are_told_and_counted_and_change_nothing(world: World, line: Open, maker: Any) -> None:

@@ -166,11 +166,17 @@ def test_rights__a_maker_sees_and_quotes_for_itself_only(world: World, maker: An
         world.refused("GET", f"/v1/makers/{other['id']}/{path}", 404, "CUSTOMER_UNKNOWN", auth=mine)
 
 
-def test_frozen_maker__quotes_nothing(world: World, maker: Any) -> None:
-    world.post(f"/v1/customers/{maker['id']}/freeze", {"reason": "a trial"}, status=200)
-    refuse(world, maker, "USD-EUR", ladder(1, ("1.00", "1.00")), 409, "MAKER_NOT_ACTIVE")
-    world.post(f"/v1/customers/{maker['id']}/unfreeze", {"reason": "over"}, status=200)
+def test_frozen_maker__offers_nothing_until_it_may_go_on(world: World, maker: Any) -> None:
     put(world, maker, "USD-EUR", ladder(1, ("1.00", "1.00")))
+    single = world.maker_quote(maker["id"], "USD", "5.00", "EUR", "5.00")
+    world.post(f"/v1/customers/{maker['id']}/freeze", {"reason": "a trial"}, status=200)
+    assert ladders(world, maker) == {}
+    listed = world.get("/v1/maker-quotes", maker_id=maker["id"])["items"]
+    assert {one["status"] for one in listed} == {"withdrawn"}
+    assert single["id"] in {one["id"] for one in listed}
+    refuse(world, maker, "USD-EUR", ladder(2, ("1.00", "1.00")), 409, "MAKER_NOT_ACTIVE")
+    world.post(f"/v1/customers/{maker['id']}/unfreeze", {"reason": "over"}, status=200)
+    put(world, maker, "USD-EUR", ladder(2, ("1.00", "1.00")))
 
 
 def test_views__tell_a_maker_what_was_filled_what_it_has_out_and_what_it_earned(world: World, maker: Any) -> None:
@@ -270,9 +276,21 @@ def test_own_key__a_maker_signs_by_itself_and_its_quotes_settle(world: World) ->
         "POST",
         "/v1/maker-quotes",
         409,
-        "MAKER_SIGNS_ITSELF",
+        "CUSTOMER_SIGNS_ITSELF",
         json={**body, "buy": {"currency": "EUR", "value": "1.00"}},
     )
+
+
+def test_own_key__what_we_would_have_to_sign__is_refused_at_the_door(world: World) -> None:
+    maker = world.customer("maker", external_key=OwnKey(world).claim())
+    world.fund(maker["id"], "EUR", "100.00")
+    quote = world.quote("EUR", "EUR", source="10.00")
+    body = {"quote_id": quote["id"], "payer_id": maker["id"], "payee": {"customer_id": world.customer()["id"]}}
+    world.refused("POST", "/v1/transfers", 409, "CUSTOMER_SIGNS_ITSELF", json=body)
+    leave = {"amount": {"currency": "EUR", "value": "1.00"}, "recipient": "0x" + "99" * 20}
+    path = f"/v1/customers/{maker['id']}/exits"
+    world.refused("POST", path, 409, "CUSTOMER_SIGNS_ITSELF", json=leave)
+    assert world.balance(maker["id"], "EUR") == {"available": "100.00", "held": "0.00", "settled": "100.00"}
 
 
 def test_own_key__what_it_did_not_sign__is_refused(world: World) -> None:

@@ -47,7 +47,18 @@ def test_invariants_page__every_test_it_names_exists() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["serve", "demo", "deploy", "govern", "reconcile", "rebuild", "verify-receipt", "anchor-reserves", "verify-proof"],
+    [
+        "serve",
+        "demo",
+        "deploy",
+        "govern",
+        "reconcile",
+        "rebuild",
+        "verify-receipt",
+        "anchor-reserves",
+        "verify-proof",
+        "maker",
+    ],
 )
 def test_readme__names_every_command(command: str) -> None:
     assert f"chainwallet {command}" in (ROOT / "README.md").read_text() or command == "demo"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Self
 
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import connect
 
 from chainwallet.client.errors import ApiError
@@ -31,6 +31,8 @@ class MakerStream:
             self._socket = connect(url, additional_headers={"Authorization": f"Bearer {key}"}, open_timeout=timeout_s)
         except InvalidStatus as refused:
             raise _refusal(refused) from refused
+        except InvalidHandshake as failed:
+            raise StreamEnded(1006, "") from failed
 
     def __enter__(self) -> Self:
         return self

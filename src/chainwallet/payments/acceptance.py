@@ -20,6 +20,7 @@ from chainwallet.controls.corridors.store import Corridors
 from chainwallet.controls.decisions import Allow, Deny, PaymentContext, Review, RuleSet
 from chainwallet.controls.identity.access import may_act_for
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
+from chainwallet.controls.identity.customers import Custody, CustomerSignsItself
 from chainwallet.controls.identity.payees import Party, PayeeRef, PayeeUnknown, parties_by_id, payees_query
 from chainwallet.controls.risk import RecentPayments
 from chainwallet.keys.addresses import ZERO_ADDRESS
@@ -371,6 +372,8 @@ def _stamp(moment: datetime) -> str:
 def _take_parties(c: Candidate, payer: Party | str | ChainwalletError, payee: Party | str | ChainwalletError) -> None:
     if not isinstance(payer, Party) or not may_act_for(c.request.principal, payer):
         c.outcome = refuse(unknown_payer())
+    elif payer.custody is Custody.EXTERNAL:
+        c.outcome = refuse(CustomerSignsItself("The payer keeps its own key, so that we cannot sign its payments."))
     elif isinstance(payee, ChainwalletError):
         c.outcome = refuse(payee)
     elif payee == ZERO_ADDRESS:

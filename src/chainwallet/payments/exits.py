@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Index, Numeric, Text, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from chainwallet.chain.contracts.settlement_hub import encode_exit, encode_request_exit_for
-from chainwallet.controls.identity.customers import Customer, CustomerStatus
+from chainwallet.controls.identity.customers import Custody, Customer, CustomerSignsItself, CustomerStatus
 from chainwallet.keys.addresses import ZERO_ADDRESS
 from chainwallet.keys.intents import Domain, ExitOrder
 from chainwallet.keys.signers import Signer
@@ -109,11 +109,13 @@ class Exit(SQLModel, table=True):
 def request_exit(session: Session, customer: Customer, *, amount: Money, recipient: str, domain: Domain) -> Exit:
     """Hold the amount and let a worker carry the customer's signed order to the hub.
 
-    EXIT_NOT_ALLOWED for a frozen or closed customer, EXIT_RECIPIENT_INVALID, EXIT_UNDER_WAY (the hub takes one at a
-    time in a currency), LEDGER_INSUFFICIENT_FUNDS.
+    CUSTOMER_SIGNS_ITSELF, EXIT_NOT_ALLOWED for a frozen or closed customer, EXIT_RECIPIENT_INVALID, EXIT_UNDER_WAY
+    (the hub takes one at a time in a currency), LEDGER_INSUFFICIENT_FUNDS.
     """
     if customer.status != CustomerStatus.ACTIVE:
         raise ExitNotAllowed(f"The customer is {customer.status}; nothing is signed for it until that is lifted.")
+    if customer.custody == Custody.EXTERNAL:
+        raise CustomerSignsItself("The customer keeps its own key: it leaves the hub by itself, on chain.")
     if recipient in (ZERO_ADDRESS, domain.hub):
         raise ExitRecipientInvalid("Tokens that the hub or the zero address received would be nobody's; name another.")
     now = utc_now()

@@ -336,6 +336,18 @@ def withdraw_ladders(session: Session, maker_id: str, *, pair: tuple[str, str] |
     return len(found)
 
 
+def withdraw_everything(session: Session, maker_id: str) -> None:
+    """Withdraw all that a maker offers, ladders and single quotes: nothing of it is priced with any more."""
+    withdraw_ladders(session, maker_id)
+    session.connection().exec_driver_sql(_WITHDRAW_SINGLE, {"maker": maker_id, "now": utc_now()})
+
+
+_WITHDRAW_SINGLE = """
+WITH old AS (SELECT id FROM maker_quote WHERE maker_id = %(maker)s AND status = 'open' ORDER BY id FOR UPDATE)
+UPDATE maker_quote q SET status = 'withdrawn', withdrawn_at = %(now)s FROM old WHERE q.id = old.id
+"""
+
+
 def list_ladders(
     session: Session, maker_id: str, *, after: Sequence[str] | None = None, limit: int
 ) -> list[tuple[MakerLadder, list[MakerQuote]]]:

@@ -55,13 +55,6 @@ class MakerNotActive(ChainwalletError):
     status = 409
 
 
-class MakerSignsItself(ChainwalletError):
-    """The service has no key of this maker's."""
-
-    code = "MAKER_SIGNS_ITSELF"
-    status = 409
-
-
 class MakerQuoteRefusedByHub(ChainwalletError):
     """What the simulation of a batch said of a quote; its maker finds it among its rejections."""
 

@@ -66,6 +66,13 @@ class CustomerKeyUnproven(ChainwalletError):
     status = 422
 
 
+class CustomerSignsItself(ChainwalletError):
+    """The service has no key of this customer's, and what was asked for would need one."""
+
+    code = "CUSTOMER_SIGNS_ITSELF"
+    status = 409
+
+
 class CustomerClosed(ChainwalletError):
     code = "CUSTOMER_CLOSED"
     status = 409

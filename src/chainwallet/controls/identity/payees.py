@@ -9,6 +9,7 @@ from typing import Any
 from sqlmodel import Session
 
 from chainwallet.controls.identity.customers import (
+    Custody,
     CustomerStatus,
     CustomerType,
     clean_address,
@@ -18,7 +19,7 @@ from chainwallet.controls.identity.customers import (
 from chainwallet.kit.database import Query, ask
 from chainwallet.kit.errors import ChainwalletError
 
-_COLUMNS = "id, type, status, address, bank_id, country, full_name, alias, iban"
+_COLUMNS = "id, type, status, address, bank_id, country, full_name, alias, iban, custody"
 
 
 class PayeeUnknown(ChainwalletError):
@@ -42,6 +43,7 @@ class Party:
     bank_id: str | None
     country: str
     full_name: str
+    custody: Custody = Custody.MANAGED
 
     @property
     def audience(self) -> tuple[str, ...]:
@@ -152,7 +154,7 @@ def _by_name(rows: Sequence[Any]) -> dict[tuple[str, str], Party]:
 
 
 def _party(row: Any) -> Party:
-    return Party(row[0], CustomerType(row[1]), CustomerStatus(row[2]), row[3], row[4], row[5], row[6])
+    return Party(row[0], CustomerType(row[1]), CustomerStatus(row[2]), row[3], row[4], row[5], row[6], Custody(row[9]))
 
 
 def _outcome(key: tuple[str, str], found: dict[tuple[str, str], Party]) -> Party | str | ChainwalletError:

@@ -100,6 +100,36 @@ def govern(context: typer.Context) -> None:
 
 
 @app.command()
+def maker(
+    pairs: Annotated[str, typer.Option(help="Pairs to quote, both ways: EUR-USD,EUR-GBP.")],
+    key: Annotated[str, typer.Option(envvar="CHAINWALLET_OPERATOR_KEY", help="Bearer key with the scope maker.")],
+    url: Annotated[str, typer.Option(help="Where the service listens.")] = "http://127.0.0.1:8000",
+    spread_bps: Annotated[float, typer.Option(help="From mid to the first level; each further one half of it.")] = 10,
+    levels: Annotated[int, typer.Option(min=1, max=20, help="Of each ladder; each twice as large as the last.")] = 3,
+    size: Annotated[str, typer.Option(help="What the first level is worth, in euros.")] = "10000",
+    skew_bps: Annotated[float, typer.Option(help="How far too much or too little of a currency moves it.")] = 5,
+    lasts_s: Annotated[float, typer.Option(min=120, max=86_400, help="How long a ladder lasts unless renewed.")] = 600,
+    maker_id: Annotated[str | None, typer.Option(help="Whose ladders; without it a maker is opened.")] = None,
+    alias: Annotated[str, typer.Option(help="Of the maker that is opened, or found again.")] = "reference-maker",
+    fund: Annotated[str | None, typer.Option(help="Deposit up to this many euros' worth of each currency.")] = None,
+    rates: Annotated[str, typer.Option(help="What to quote around: service or ecb.")] = "service",
+) -> None:
+    """Make a market on a running service: ladders around mid, skewed by inventory, renewed until it is stopped."""
+    from chainwallet.client import ApiError
+    from chainwallet.client.stream import StreamEnded
+    from chainwallet.entrypoints.cli.making import MakerOptions, make_market
+
+    configure_logging(Settings().log_level)
+    options = MakerOptions(url, key, pairs, spread_bps, levels, size, skew_bps, lasts_s, maker_id, alias, fund, rates)
+    try:
+        with _plain_errors():
+            make_market(options, say=lambda what: _err.print(f"[dim]{what}[/]"))
+    except (ApiError, StreamEnded) as error:
+        _err.print(f"[bold red]{error}[/]")
+        raise typer.Exit(1) from error
+
+
+@app.command()
 def reconcile(data_dir: DataDir = None) -> None:
     """Compare the books with the chain, position by position; exit status 1 if they differ."""
     from chainwallet.entrypoints.cli.reconciling import reconcile_now

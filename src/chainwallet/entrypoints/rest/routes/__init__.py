@@ -20,6 +20,7 @@ from chainwallet.entrypoints.rest.routes import (
     maker_views,
     payment_files,
     quotes,
+    rates,
     transfers,
     webhooks,
 )
@@ -34,6 +35,7 @@ def all_routers() -> list[APIRouter]:
         maker_ladders,
         maker_views,
         maker_stream,
+        rates,
         deposits,
         customers,
         exits,

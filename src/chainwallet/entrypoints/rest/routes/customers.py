@@ -46,6 +46,7 @@ from chainwallet.records.idempotency import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
 )
+from chainwallet.settlement.ladders import withdraw_everything
 
 router: APIRouter = new_router(tag="customers")
 
@@ -208,9 +209,13 @@ def post_freeze(
     why: Reason,
     principal: Annotated[Principal, Depends(require(Scope.ADMIN))],
 ) -> Response:
-    """New payments from and to the customer are declined from now on; what was accepted before still settles."""
+    """New payments from and to the customer are declined from now on; what was accepted before still settles.
+
+    What a maker offers is withdrawn."""
     with services_of(request).database.transaction() as session:
         frozen = freeze_customer(session, customer_id, actor=principal.key_id, reason=why.reason)
+        if frozen.type == CustomerType.MAKER:
+            withdraw_everything(session, customer_id)
         return json_response(show(frozen))
 
 

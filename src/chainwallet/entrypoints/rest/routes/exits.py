@@ -12,7 +12,7 @@ from chainwallet.bootstrap import Services
 from chainwallet.controls.identity.access import visible_customer
 from chainwallet.controls.identity.api_keys import Scope
 from chainwallet.controls.identity.authenticator import Principal
-from chainwallet.controls.identity.customers import CustomerInvalid, CustomerUnknown, clean_address
+from chainwallet.controls.identity.customers import CustomerInvalid, CustomerSignsItself, CustomerUnknown, clean_address
 from chainwallet.entrypoints.rest.auth import Idempotent, require
 from chainwallet.entrypoints.rest.models import Amount, AmountOut, StrictModel, amount_json, timestamp
 from chainwallet.entrypoints.rest.once import answer_once
@@ -88,6 +88,7 @@ class ExitPage(BaseModel):
     responses=problem_responses(
         CustomerUnknown,
         DepositCurrencyNotIssued,
+        CustomerSignsItself,
         ExitNotAllowed,
         ExitRecipientInvalid,
         ExitUnderWay,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from chainwallet.bootstrap import Services
 from chainwallet.controls.identity.access import may_act_for, visible_customer
-from chainwallet.controls.identity.customers import CustomerUnknown
+from chainwallet.controls.identity.customers import CustomerSignsItself, CustomerUnknown
 from chainwallet.controls.identity.payees import parties_by_id
 from chainwallet.entrypoints.rest.auth import Idempotent
 from chainwallet.entrypoints.rest.models import Amount, AmountOut, Id, StrictModel, Timestamp, amount_json, timestamp
@@ -31,7 +31,6 @@ from chainwallet.settlement.makers import (
     MakerQuoteSameCurrency,
     MakerQuoteStatus,
     MakerQuoteUnknown,
-    MakerSignsItself,
     QuoteRequest,
     acknowledge,
     find_quote,
@@ -89,7 +88,7 @@ class MakerQuotePage(BaseModel):
         CustomerUnknown,
         MakerNotAMaker,
         MakerNotActive,
-        MakerSignsItself,
+        CustomerSignsItself,
         MakerQuoteExpiryInvalid,
         MakerQuoteSameCurrency,
         MarketNoMid,
@@ -105,7 +104,7 @@ def create_maker_quote(body: MakerQuoteIn, request: Request, principal: Maker, k
     def effect() -> dict[str, Any]:
         seat = maker_seat(session, principal, body.maker_id)
         if seat.signs_itself:
-            raise MakerSignsItself(
+            raise CustomerSignsItself(
                 "This maker signs by itself; send its signed levels with PUT /v1/makers/.../ladders."
             )
         wanted = QuoteRequest(body.sell.money, body.buy.money, body.expires_at)

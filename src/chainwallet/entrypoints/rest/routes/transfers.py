@@ -17,7 +17,7 @@ from chainwallet.controls.decisions import PaymentDenied
 from chainwallet.controls.identity.access import may_act_for, visible_customer
 from chainwallet.controls.identity.api_keys import Scope
 from chainwallet.controls.identity.authenticator import AuthScopeMissing, Principal
-from chainwallet.controls.identity.customers import CustomerInvalid, CustomerUnknown
+from chainwallet.controls.identity.customers import CustomerInvalid, CustomerSignsItself, CustomerUnknown
 from chainwallet.controls.identity.payees import PayeeAmbiguous, PayeeRef, PayeeUnknown, parties_by_id
 from chainwallet.entrypoints.rest.auth import Idempotent, require
 from chainwallet.entrypoints.rest.models import Amount, AmountOut, Id, StrictModel, Text
@@ -194,6 +194,7 @@ class TransferPage(BaseModel):
         QuoteUsed,
         QuoteLiquidityGone,
         PayerUnknown,
+        CustomerSignsItself,
         PayeeUnknown,
         PayeeAmbiguous,
         CustomerInvalid,
