@@ -8,6 +8,12 @@ from typing import Any
 
 import pytest
 
+from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
+from chainwallet.controls.identity.payees import PayeeRef
+from chainwallet.kit.ids import new_id
+from chainwallet.kit.money import Money
+from chainwallet.payments.files import InstructionDraft, receive_file, rejections
+
 from .conftest import World
 
 ANY = {"id": "any"}
@@ -295,3 +301,31 @@ def test_promises_beyond_a_limit__are_neither_quoted_nor_made(world: World, whic
         put(world, risk={})
         for quote in world.get("/v1/maker-quotes", maker_id=maker["id"])["items"]:
             assert world.send("DELETE", f"/v1/maker-quotes/{quote['id']}").status_code < 300
+
+
+def test_file_of_payments__takes_the_corridors_of_its_parties(corridors: World) -> None:
+    world = corridors
+    put(world, BUSINESS)
+    payer, payee = world.funded("EUR", "100.00"), world.customer(country="US")
+
+    def draft(number: int, purpose: str | None) -> InstructionDraft:
+        return InstructionDraft(
+            end_to_end_id=f"E2E-{number}",
+            payer=PayeeRef(customer_id=payer["id"]),
+            payee=PayeeRef(customer_id=payee["id"]),
+            source_currency="EUR",
+            target_currency="USD",
+            fixed_source=Money.parse("EUR", "10.00"),
+            purpose=purpose,
+        )
+
+    with world.services.database.transaction() as session:
+        drafts = [draft(1, "GDDS"), draft(2, None)]
+        principal = Principal(OPERATOR_ID, frozenset(), None)
+        file = receive_file(session, message_id=new_id("msg"), instructions=drafts, principal=principal)
+    world.quiet()
+    with world.services.database.transaction() as session:
+        refused = rejections(session, file.id)
+    assert [(one.end_to_end_id, one.code) for one in refused] == [("E2E-2", "CORRIDOR_REFUSED")]
+    made = world.get("/v1/transfers", payer_id=payer["id"])["items"]
+    assert [(one["end_to_end_id"], one["corridor"]["id"]) for one in made] == [("E2E-1", "eur-usd-us")]

@@ -32,6 +32,7 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_uetr
 from chainwallet.kit.money import Money, currency
 from chainwallet.ledger import AccountKey, LockedAccount, lock_accounts_by_key, lock_by_key_query, release_holds
+from chainwallet.market.errors import MarketExposureLimit
 from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.payments.admission import Admission
 from chainwallet.payments.candidates import (
@@ -237,6 +238,9 @@ class Acceptance:
         quote, view = c.quote, self._admission.view(session, lasting_s=OUTLIVES_S)
         try:
             route = view.route_to_target(quote.source_currency, quote.target_currency, quote.target_units)
+        except MarketExposureLimit as refusal:
+            c.outcome = refuse(refusal)
+            return
         except ChainwalletError:
             route = None
         if route is None or route.source_units > quote.source_units:
