@@ -141,7 +141,7 @@ def test_processes_on_one_database__one_effect_a_key_and_the_others_go_on(member
         assert storm(world, keys=10, at_once=50) == []
         fleet = world.fleet()
         fleet.start()
-        for member in world.members:
+        for member in (world.members[0], world.members[-1]):
             spare = [one for one in world.members if one is not member and one.arguments == member.arguments]
             member.kill()
             after, since = world.last_settled(), time.monotonic()

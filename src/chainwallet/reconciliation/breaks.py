@@ -141,8 +141,8 @@ def note_lost_finality(session: Session, fork_block: int) -> int:
 
 
 def close_restored_finality(session: Session) -> None:
-    """Close those breaks when all that was booked is on the chain again. One cheap query while there is none."""
-    if open_subjects(session, BreakKind.FINALITY_BROKEN) and not _lost_events(session):
+    """Close those breaks when all that was booked is on the chain again."""
+    if not _lost_events(session):
         close_breaks(session, BreakKind.FINALITY_BROKEN, subjects=None, seen=[])
 
 

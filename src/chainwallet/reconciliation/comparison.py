@@ -23,7 +23,8 @@ from chainwallet.reconciliation.breaks import BreakKind, close_breaks, open_brea
 from chainwallet.reconciliation.drafts import TREASURY
 
 SEEN_AGAIN_AFTER_S = 0.25
-_EVERYTHING = (BreakKind.TOTAL_DIFFERS, BreakKind.TOKENS_MISSING, BreakKind.LEDGER_VIOLATION)  # only by a full one
+SEEN_WHOLE = frozenset({BreakKind.TOTAL_DIFFERS, BreakKind.TOKENS_MISSING, BreakKind.LEDGER_VIOLATION})
+"""What only a comparison of everything finds."""
 
 
 class BooksKeepMoving(ChainwalletError):
@@ -135,6 +136,16 @@ def _subject(key: AccountKey) -> str:
     return f"{key.owner_id}/{key.currency}" + ("/exit" if key.kind is AccountKind.EXIT else "")
 
 
+def differing_accounts(session: Session) -> set[AccountKey]:
+    """The accounts whose positions differ, as the open cases have it."""
+    found = set()
+    for subject in open_subjects(session, BreakKind.POSITION_DIFFERS):
+        owner_id, code, *rest = subject.split("/")
+        kinds = (AccountKind.EXIT,) if rest else (AccountKind.CUSTOMER, AccountKind.TREASURY)
+        found |= {AccountKey(owner_id, code, kind) for kind in kinds}
+    return found
+
+
 def _holdable(subject: str) -> AccountKey:
     """The account that would be held on, of the owner and currency that a difference is about."""
     owner_id, code, *_ = subject.split("/")
@@ -206,5 +217,5 @@ def record(session: Session, comparison: Comparison) -> None:
     close_breaks(session, kind, subjects=comparison.subjects, seen=seen[kind])
     freeze_only(session, map(_holdable, open_subjects(session, kind)))
     if comparison.subjects is None:
-        for kind in _EVERYTHING:
+        for kind in sorted(SEEN_WHOLE):
             close_breaks(session, kind, subjects=None, seen=seen[kind])

@@ -115,6 +115,20 @@ def test_case__is_assigned_explained_and_closed_by_whoever_may(bench: Bench) -> 
         close_break(session, case_id, cause="the same", actor="key_1")
 
 
+def test_position_differed__is_looked_at_again_and_thaws_without_anybody_asking(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing happens to a frozen account, so nothing that happens would have it compared again."""
+    owner = bench.funded(EUR="50.00")
+    with _differs(bench, owner, "EUR"):
+        _record(bench)
+    assert _frozen(bench) == [f"{owner.id}/EUR"]
+    monkeypatch.setattr("chainwallet.entrypoints.workers.reconcile.AGAIN_EVERY_S", 0)
+    bench.book()
+    assert _frozen(bench) == []
+    assert bench.breaks() == {}
+
+
 def test_figures_that_are_compared__close_by_being_right_only(bench: Bench) -> None:
     owner = bench.funded(EUR="50.00")
     with _differs(bench, owner, "EUR"):
@@ -127,7 +141,9 @@ def test_figures_that_are_compared__close_by_being_right_only(bench: Bench) -> N
     assert bench.breaks() == {}
 
 
-def test_fork_deeper_than_finality__is_a_case_until_all_is_back(anvil_bench: Bench) -> None:
+def test_fork_deeper_than_finality__is_a_case_until_all_is_back(
+    anvil_bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = anvil_bench
     payer, payee = bench.funded(EUR="20.00"), bench.customer()
     transfer_id = bench.send(payer, payee, "EUR", "EUR", "5.00")
@@ -137,6 +153,7 @@ def test_fork_deeper_than_finality__is_a_case_until_all_is_back(anvil_bench: Ben
     bench.index()
     assert set(bench.breaks().values()) == {"finality_broken"}
     bench.run()
+    monkeypatch.setattr("chainwallet.entrypoints.workers.reconcile.AGAIN_EVERY_S", 0)
     bench.book()
     assert bench.breaks() == {}
     assert bench.rows("SELECT count(*) FROM chain_event WHERE NOT orphaned AND name = 'PaymentSettled'") == [(1,)]
