@@ -68,8 +68,8 @@ class CorridorRefused(ChainwalletError):
     status = 422
 
     def __init__(self, violations: Sequence[Violation]) -> None:
-        first = violations[0].message
-        super().__init__(first if len(violations) == 1 else f"{len(violations)} things stand in the way: {first}")
+        told = " ".join(violation.message for violation in violations)
+        super().__init__(told if len(violations) == 1 else f"{len(violations)} things stand in the way. {told}")
         self.violations = [asdict(violation) for violation in violations]
 
 
