@@ -182,7 +182,7 @@ def _clients(verdict: Verdict, told: Sequence[Line], rows: dict[str, dict[str, A
         "acknowledged": len(ids),
         "refused": len(refused),
         "never_answered": sum(line["what"] == "gave_up" for line in told),
-    }
+    } | Counter(f"refused: {line['code']}" for line in told if line["what"] == "refused")
 
 
 def _as_told(verdict: Verdict, line: Line, row: dict[str, Any] | None) -> None:

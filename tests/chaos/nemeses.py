@@ -131,7 +131,11 @@ def reorg(*, deep: bool) -> Nemesis:
         k = world.confirmations
         depth = draw.randint(k, k + 3) if deep else draw.randint(1, max(1, k - 1))
         since, after = time.monotonic(), world.last_settled()
-        world.ask_node("anvil_reorg", depth, [])
+        with world.mining:  # anvil that mines while it reorganises is left with a block missing
+            world.ask_node("evm_setAutomine", False)
+            world.ask_node("anvil_reorg", depth, [])
+            world.ask_node("evm_setAutomine", True)
+            world.ask_node("evm_mine")
         world.await_recovery(since, after)
         return f"reorganised {depth} blocks"
 

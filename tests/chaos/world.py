@@ -119,7 +119,8 @@ class World:
     hub: str = ""
     stage: Stage | None = None
     recoveries_s: list[float] = field(default_factory=list)
-    _mining: threading.Event = field(default_factory=threading.Event)
+    mining: threading.Lock = field(default_factory=threading.Lock)
+    _closing: threading.Event = field(default_factory=threading.Event)
 
     @property
     def urls(self) -> list[str]:
@@ -240,7 +241,7 @@ def open_world(
         yield world
     finally:
         if world is not None:
-            world._mining.set()
+            world._closing.set()
             for member in world.members:
                 with contextlib.suppress(Exception):
                     member.stop()
@@ -289,8 +290,8 @@ def _members(world: World, arguments: Sequence[Sequence[str]], settings: Mapping
 
 
 def _mine(world: World) -> None:
-    while not world._mining.wait(0.25):
-        with contextlib.suppress(Exception):  # the node may be down just now
+    while not world._closing.wait(0.25):
+        with world.mining, contextlib.suppress(Exception):  # the node may be down just now
             world.ask_node("evm_mine")
 
 
