@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -51,5 +52,5 @@ def test_simulation__too_few_hubs__queues(scale: ModuleType) -> None:
 def test_capacity__more_load__never_takes_less(scale: ModuleType) -> None:
     chain, measured = scale.Chain(), scale.Measured()
     loads = [scale.capacity(rate, chain, measured, crossing=0.5) for rate in (10, 100, 1_000, 10_000)]
-    for less, more in zip(loads, loads[1:], strict=False):
+    for less, more in pairwise(loads):
         assert all(getattr(less, name) <= getattr(more, name) for name in less.__dataclass_fields__)
