@@ -162,6 +162,12 @@ def test_door__refuses_as_any_request(world: World, line: Open, maker: Any, whos
     assert (denied.value.status, denied.value.code) == (status, code)
 
 
+def test_door__an_id_that_cannot_be_stored__is_refused(world: World, line: Open) -> None:
+    with pytest.raises(ApiError) as denied, line({"id": "cus%00"}):
+        pass
+    assert (denied.value.status, denied.value.code) == (400, "REQUEST_MALFORMED")
+
+
 def test_plain_request__is_told_to_upgrade(world: World, maker: Any) -> None:
     world.refused("GET", f"/v1/makers/{maker['id']}/stream", 426, "STREAM_UPGRADE_REQUIRED")
 

@@ -19,6 +19,8 @@ from chainwallet.settlement.lanes import Call, Fees, TxKind, store_calls
 if TYPE_CHECKING:
     from tests.integration.conftest import Bench
 
+    from chainwallet.controls.identity.customers import Customer
+
 GWEI = 10**9
 EUR = 978
 
@@ -36,11 +38,17 @@ def entries(bench: Bench) -> int:
     return int(bench.rows("SELECT count(*) FROM journal_entry")[0][0])
 
 
+def fills_told(bench: Bench, maker: Customer) -> int:
+    told = "SELECT count(*) FROM outbox_event WHERE type = 'maker_quote.filled'"
+    return int(bench.rows(f"{told} AND '{maker.id}' = ANY(audience)")[0][0])
+
+
 def test_events_seen_again__are_booked_once(bench: Bench) -> None:
-    bench.maker(("USD", "1000.00", "EUR", "900.00"))
+    maker, _ = bench.maker(("USD", "1000.00", "EUR", "900.00"))
     payer, payee = bench.funded(EUR="100.00"), bench.customer()
     transfer_id = bench.send(payer, payee, "EUR", "USD", "100.00")
     bench.run()
+    assert fills_told(bench, maker) == 1
     before, balances = entries(bench), bench.rows("SELECT id, posted_units, held_units FROM account ORDER BY id")
     bench.rows("UPDATE chain_event SET matched = false RETURNING id")
     with bench.database.transaction() as session:
@@ -50,6 +58,7 @@ def test_events_seen_again__are_booked_once(bench: Bench) -> None:
     assert entries(bench) == before
     assert bench.rows("SELECT id, posted_units, held_units FROM account ORDER BY id") == balances
     assert bench.transfer(transfer_id).status == "settled"
+    assert fills_told(bench, maker) == 1, "its maker is told once"
     with bench.database.transaction() as session:
         assert book_events(session, up_to_block=10**9, treasury=bench.services.deployment.treasury) is None
 

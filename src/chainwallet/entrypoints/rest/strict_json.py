@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
@@ -54,7 +55,7 @@ class StrictRoute(APIRoute):
 
         async def handle_strictly(request: Request) -> Response:
             strict = StrictRequest(request.scope, request.receive)
-            _check_address(strict)
+            check_address(strict)
             body = await _read(strict)
             if takes_json and body:
                 demand_json(strict)
@@ -69,7 +70,7 @@ class StrictRoute(APIRoute):
         """The answer to a request with a JSON body, made without the framework: for routes that have `direct`."""
         assert self.direct is not None
         request = StrictRequest(scope, receive)
-        _check_address(request)
+        check_address(request)
         body = await _read(request)
         demand_json(request)
         request.parsed = parse_strictly(body)
@@ -122,7 +123,7 @@ def demand_json(request: Request) -> None:
 _UTF8 = ("", "charset=utf-8", 'charset="utf-8"')
 
 
-def _check_address(request: StrictRequest) -> None:
+def check_address(request: HTTPConnection) -> None:
     """NUL cannot be stored, so no id or filter can hold it: refused here, before a query is made of it."""
     if "\x00" in request.scope["path"] or b"%00" in request.scope["query_string"]:
         raise RequestMalformed("The path or the query holds the character NUL; remove it.")

@@ -59,6 +59,7 @@ class MakerQuoteOut(BaseModel):
     reserved: str = Field(description="Of what is sold, how much accepted payments have reserved.")
     filled: str = Field(description="Of what is sold, how much batches have taken.")
     status: str
+    ladder_version: int | None = Field(description="Of the ladder that it is a level of; null for one posted alone.")
     quote_hash: str = Field(description="The quote's EIP-712 digest: its name on chain.")
     expires_at: str
 
@@ -188,6 +189,7 @@ def show(quote: MakerQuote) -> dict[str, Any]:
         "reserved": Money(quote.sell, int(quote.reserved_units)).value,
         "filled": Money(quote.sell, int(quote.filled_units)).value,
         "status": str(quote.status),
+        "ladder_version": quote.ladder_version,
         "quote_hash": quote.quote_hash,
         "expires_at": timestamp(quote.expires_at),
     }

@@ -16,7 +16,7 @@ from chainwallet.entrypoints.rest.event_feed import EventFeed
 from chainwallet.entrypoints.rest.maker_stream import MakerStream
 from chainwallet.entrypoints.rest.problems import Overloaded, problem_responses, render, request_id_of
 from chainwallet.entrypoints.rest.seats import Maker, MakerId, maker_seat
-from chainwallet.entrypoints.rest.strict_json import new_router
+from chainwallet.entrypoints.rest.strict_json import check_address, new_router
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.settlement.ladders import MakerSeat
 
@@ -62,6 +62,7 @@ async def open_stream(
 ) -> None:
     services, feed = cast(Services, socket.app.state.services), cast(EventFeed, socket.app.state.event_feed)
     try:
+        check_address(socket)
         principal = await authenticate(socket)
         principal.demand(Scope.MAKER)
         if feed.is_full:
