@@ -58,6 +58,10 @@ import {
 ///   0 ..   2  index of the quote
 ///   2 ..  18  amount sold
 ///
+/// share, 10 bytes: a part of the batch's surplus for one of its parties; there are as many as bytes are left
+///   0 ..   2  bits 0 .. 15: index of an order, for its payer; bit 15: of a quote, for its maker
+///   2 ..  10  amount, in the order's source currency or the currency that the quote buys
+///
 /// Signatures: see Signatures.sol. Whatever is read wrongly here hashes to something nobody signed.
 library BatchLayout {
     uint256 internal constant HEADER_BYTES = 20;
@@ -65,10 +69,12 @@ library BatchLayout {
     uint256 internal constant ORDER_BYTES = 99;
     uint256 internal constant QUOTE_BYTES = 73;
     uint256 internal constant FILL_BYTES = 18;
+    uint256 internal constant SHARE_BYTES = 10;
 
     uint256 internal constant SIGNATURE_KIND = 0x07;
     uint256 internal constant WIDE = 0x40;
     uint256 internal constant PAYEE_BY_PLACE = 0x80;
+    uint256 internal constant OF_MAKER = 0x8000;
 
     /// @dev Where each section starts; each ends where the next one starts.
     struct Sections {
@@ -78,6 +84,7 @@ library BatchLayout {
         uint256 orders;
         uint256 quotes;
         uint256 fills;
+        uint256 shares;
         uint256 end;
     }
 
@@ -100,8 +107,20 @@ library BatchLayout {
             sections.orders = sections.corridors + CORRIDOR_BYTES * uint16(header >> 176);
             sections.quotes = sections.orders + uint32(header >> 144);
             sections.fills = sections.quotes + uint32(header >> 112);
-            sections.end = sections.fills + FILL_BYTES * uint16(header >> 96);
-            if (sections.end != start + batch.length) revert BatchMalformed();
+            sections.shares = sections.fills + FILL_BYTES * uint16(header >> 96);
+            sections.end = start + batch.length;
+            if (sections.shares > sections.end || (sections.end - sections.shares) % SHARE_BYTES != 0) {
+                revert BatchMalformed();
+            }
+        }
+    }
+
+    /// @return fills how many a batch that was split has
+    /// @return shares likewise
+    function count(Sections memory sections) internal pure returns (uint256 fills, uint256 shares) {
+        unchecked {
+            fills = (sections.shares - sections.fills) / FILL_BYTES;
+            shares = (sections.end - sections.shares) / SHARE_BYTES;
         }
     }
 
@@ -181,6 +200,43 @@ library BatchLayout {
             let word := calldataload(place)
             mstore(fill, shr(240, word))
             mstore(add(fill, 32), and(shr(112, word), 0xffffffffffffffffffffffffffffffff))
+        }
+    }
+
+    /// @return key the position that the order at `place` debits, as `positionKey` has it
+    /// @return next where its signature ends
+    /// @dev For an order that was executed: its corridor is in the table, and it ends where the next one starts.
+    function readPayer(uint256 place, Corridors corridors) internal pure returns (uint256 key, uint256 next) {
+        assembly ("memory-safe") {
+            let head := calldataload(place)
+            let currency := mload(add(add(corridors, 32), shl(7, and(shr(232, head), 0xffff))))
+            key := or(shl(160, currency), shr(96, shl(24, head)))
+            let kind := byte(0, head)
+            next := sub(add(place, add(ORDER_BYTES, mul(24, and(shr(6, kind), 1)))), mul(17, shr(7, kind)))
+            switch and(kind, SIGNATURE_KIND)
+            case 0 {
+                next := add(next, 64)
+            }
+            default {
+                next := add(next, add(2, shr(240, calldataload(next))))
+            }
+        }
+    }
+
+    /// @return key the position in which the maker of a quote is paid, as `positionKey` has it; zero for no quote
+    function readMaker(MakerQuote[] memory quotes, uint256 index) internal pure returns (uint256 key) {
+        assembly ("memory-safe") {
+            if lt(index, mload(quotes)) {
+                let quote := mload(add(quotes, add(32, shl(5, index))))
+                key := or(shl(160, mload(add(quote, 96))), mload(quote))
+            }
+        }
+    }
+
+    /// @return share the share at `place`: bits 0 .. 64: amount; from 64 up: whose it is
+    function readShare(uint256 place) internal pure returns (uint256 share) {
+        assembly ("memory-safe") {
+            share := shr(176, calldataload(place))
         }
     }
 }
