@@ -16,6 +16,9 @@ contract BatchLayoutHarness {
         bytes32[] structHashes;
         MakerQuote[] quotes;
         Fill[] fills;
+        uint256[] shares;
+        uint256[] payers;
+        uint256[] makers;
     }
 
     /// @param orders how many there are; every signature has 64 bytes
@@ -39,6 +42,12 @@ contract BatchLayoutHarness {
             found.orderHashes[i] = OrderFrame.orderHash();
             found.structHashes[i] = IntentHash.digest(domainSeparator, found.orders[i]);
         }
+        found.payers = new uint256[](orders);
+        uint256 again = sections.orders;
+        for (uint256 i = 0; i < orders; ++i) {
+            (found.payers[i], again) = BatchLayout.readPayer(again, corridors);
+        }
+        require(again == sections.quotes, "payers");
         require(place == sections.quotes, "orders");
         found.quotes = new MakerQuote[]((sections.fills - sections.quotes) / (BatchLayout.QUOTE_BYTES + 64));
         for (uint256 i = 0; i < found.quotes.length; ++i) {
@@ -46,7 +55,15 @@ contract BatchLayoutHarness {
             place += 64;
         }
         require(place == sections.fills, "quotes");
-        found.fills = new Fill[]((sections.end - sections.fills) / BatchLayout.FILL_BYTES);
+        found.makers = new uint256[](found.quotes.length + 1);
+        for (uint256 i = 0; i < found.makers.length; ++i) {
+            found.makers[i] = BatchLayout.readMaker(found.quotes, i);
+        }
+        (uint256 fills, uint256 shares) = BatchLayout.count(sections);
+        (found.fills, found.shares) = (new Fill[](fills), new uint256[](shares));
+        for (uint256 i = 0; i < shares; ++i) {
+            found.shares[i] = BatchLayout.readShare(sections.shares + i * BatchLayout.SHARE_BYTES);
+        }
         for (uint256 i = 0; i < found.fills.length; ++i) {
             found.fills[i] = BatchLayout.readFill(place + i * BatchLayout.FILL_BYTES);
         }
