@@ -15,7 +15,7 @@ import {FrozenAccounts} from "./libraries/FrozenAccounts.sol";
 import {IntentHash} from "./libraries/IntentHash.sol";
 import {OrderFrame} from "./libraries/OrderFrame.sol";
 import {Position, loadPosition, storePosition} from "./libraries/Position.sol";
-import {ShareLog, openShareLog} from "./libraries/ShareLog.sol";
+import {Shares} from "./libraries/Shares.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title SettlementHub
@@ -72,7 +72,7 @@ contract SettlementHub is Custody {
         }
         _sumCorridors(corridors, deltas);
         MakerQuote[] memory quotes = _executeFills(sections, deltas);
-        if (shares != 0) _shareSurplus(sections, corridors, quotes, deltas);
+        if (shares != 0) Shares.give(sections, corridors, quotes, deltas);
         _collectSurplus(deltas);
         emit BatchSettled(sections.batchId, orders, fills);
     }
@@ -223,7 +223,9 @@ contract SettlementHub is Custody {
         uint256 place = sections.fills;
         for (uint256 i = 0; place < sections.shares; ++i) {
             Fill memory fill = BatchLayout.readFill(place);
-            place += BatchLayout.FILL_BYTES;
+            unchecked {
+                place += BatchLayout.FILL_BYTES;
+            }
 
             // Check: within a quote of this batch.
             if (fill.quote >= quotes.length) revert FillQuoteUnknown(i, fill.quote, quotes.length);
@@ -252,44 +254,6 @@ contract SettlementHub is Custody {
             revert FillFundsShort(index, quote.maker, quote.sellCurrency, position.balanceOf(), amount);
         }
         storePosition(quote.maker, quote.sellCurrency, position.debit(amount, position.nonceOf()));
-    }
-
-    /// @dev Credits parts of what the batch leaves over to its payers and makers. Counted as credits, so that shares above
-    /// it are not conserved; nobody's position falls by one.
-    function _shareSurplus(
-        BatchLayout.Sections memory sections,
-        Corridors corridors,
-        MakerQuote[] memory quotes,
-        DeltaTable deltas
-    ) private {
-        ShareLog log = openShareLog();
-        (uint256 order, uint256 orderPlace) = (0, sections.orders); // the next order that may have a share
-        uint256 index = 0;
-        unchecked {
-            for (uint256 place = sections.shares; place < sections.end; place += BatchLayout.SHARE_BYTES) {
-                uint256 share = BatchLayout.readShare(place);
-                uint256 party = share >> 64;
-                uint256 key = 0;
-
-                // Check: something, for a party of this batch; each order once, in their sequence.
-                if (party >= BatchLayout.OF_MAKER) {
-                    key = BatchLayout.readMaker(quotes, party - BatchLayout.OF_MAKER);
-                } else {
-                    for (; order <= party && orderPlace < sections.quotes; ++order) {
-                        (key, orderPlace) = BatchLayout.readPayer(orderPlace, corridors);
-                    }
-                    if (order != party + 1) key = 0;
-                }
-                if (key == 0 || uint64(share) == 0) revert ShareMalformed(index, party);
-
-                // Effect:
-                uint16 currency = uint16(key >> 160);
-                deltas.move(currency, 0, currency, uint64(share));
-                _credit(address(uint160(key)), currency, uint64(share));
-                log.add(index++, (share << 176) | key);
-            }
-        }
-        log.close(index, SurplusShared.selector);
     }
 
     /// @dev Per currency: credits above debits would be money from nowhere; debits above credits belong to the treasury.

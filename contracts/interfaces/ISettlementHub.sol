@@ -143,7 +143,8 @@ interface ISettlementHub {
     error FillAmountZero(uint256 fill);
     error FillExceedsQuote(uint256 fill, bytes32 quoteHash, uint128 sold, uint128 given, uint128 sellAmountMax);
     error FillFundsShort(uint256 fill, address maker, uint16 currency, uint128 balance, uint128 needed);
-    /// @dev Of nothing, of no order or quote of the batch, or of an order not above that of the share before.
+    /// @dev Of nothing, of no order or quote of the batch, in a currency that it does not move, or of an order not above that
+    /// of the share before.
     error ShareMalformed(uint256 share, uint256 party);
     error CurrencyNotConserved(uint16 currency, uint256 shortfall);
     error PositionTooLarge(address account, uint16 currency, uint128 balance, uint128 amount);

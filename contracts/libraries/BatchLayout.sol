@@ -15,6 +15,7 @@ import {
     TARGET_AMOUNT,
     TARGET_CURRENCY
 } from "./OrderFrame.sol";
+import {SHARE_BYTES} from "./Shares.sol";
 
 /// @title How a batch is packed
 /// @dev Numbers are big-endian; nothing is padded. A place is a position in
@@ -69,12 +70,10 @@ library BatchLayout {
     uint256 internal constant ORDER_BYTES = 99;
     uint256 internal constant QUOTE_BYTES = 73;
     uint256 internal constant FILL_BYTES = 18;
-    uint256 internal constant SHARE_BYTES = 10;
 
     uint256 internal constant SIGNATURE_KIND = 0x07;
     uint256 internal constant WIDE = 0x40;
     uint256 internal constant PAYEE_BY_PLACE = 0x80;
-    uint256 internal constant OF_MAKER = 0x8000;
 
     /// @dev Where each section starts; each ends where the next one starts.
     struct Sections {
@@ -200,43 +199,6 @@ library BatchLayout {
             let word := calldataload(place)
             mstore(fill, shr(240, word))
             mstore(add(fill, 32), and(shr(112, word), 0xffffffffffffffffffffffffffffffff))
-        }
-    }
-
-    /// @return key the position that the order at `place` debits, as `positionKey` has it
-    /// @return next where its signature ends
-    /// @dev For an order that was executed: its corridor is in the table, and it ends where the next one starts.
-    function readPayer(uint256 place, Corridors corridors) internal pure returns (uint256 key, uint256 next) {
-        assembly ("memory-safe") {
-            let head := calldataload(place)
-            let currency := mload(add(add(corridors, 32), shl(7, and(shr(232, head), 0xffff))))
-            key := or(shl(160, currency), shr(96, shl(24, head)))
-            let kind := byte(0, head)
-            next := sub(add(place, add(ORDER_BYTES, mul(24, and(shr(6, kind), 1)))), mul(17, shr(7, kind)))
-            switch and(kind, SIGNATURE_KIND)
-            case 0 {
-                next := add(next, 64)
-            }
-            default {
-                next := add(next, add(2, shr(240, calldataload(next))))
-            }
-        }
-    }
-
-    /// @return key the position in which the maker of a quote is paid, as `positionKey` has it; zero for no quote
-    function readMaker(MakerQuote[] memory quotes, uint256 index) internal pure returns (uint256 key) {
-        assembly ("memory-safe") {
-            if lt(index, mload(quotes)) {
-                let quote := mload(add(quotes, add(32, shl(5, index))))
-                key := or(shl(160, mload(add(quote, 96))), mload(quote))
-            }
-        }
-    }
-
-    /// @return share the share at `place`: bits 0 .. 64: amount; from 64 up: whose it is
-    function readShare(uint256 place) internal pure returns (uint256 share) {
-        assembly ("memory-safe") {
-            share := shr(176, calldataload(place))
         }
     }
 }

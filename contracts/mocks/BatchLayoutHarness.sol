@@ -6,6 +6,7 @@ import {BatchLayout} from "../libraries/BatchLayout.sol";
 import {Corridors, readCorridors} from "../libraries/Corridors.sol";
 import {IntentHash} from "../libraries/IntentHash.sol";
 import {MEMO, OrderFrame} from "../libraries/OrderFrame.sol";
+import {SHARE_BYTES} from "../libraries/Shares.sol";
 
 /// @dev Turns a packed batch back into the structs that it was made of, hashing each order both ways.
 contract BatchLayoutHarness {
@@ -16,9 +17,7 @@ contract BatchLayoutHarness {
         bytes32[] structHashes;
         MakerQuote[] quotes;
         Fill[] fills;
-        uint256[] shares;
-        uint256[] payers;
-        uint256[] makers;
+        bytes shares;
     }
 
     /// @param orders how many there are; every signature has 64 bytes
@@ -42,12 +41,6 @@ contract BatchLayoutHarness {
             found.orderHashes[i] = OrderFrame.orderHash();
             found.structHashes[i] = IntentHash.digest(domainSeparator, found.orders[i]);
         }
-        found.payers = new uint256[](orders);
-        uint256 again = sections.orders;
-        for (uint256 i = 0; i < orders; ++i) {
-            (found.payers[i], again) = BatchLayout.readPayer(again, corridors);
-        }
-        require(again == sections.quotes, "payers");
         require(place == sections.quotes, "orders");
         found.quotes = new MakerQuote[]((sections.fills - sections.quotes) / (BatchLayout.QUOTE_BYTES + 64));
         for (uint256 i = 0; i < found.quotes.length; ++i) {
@@ -55,15 +48,9 @@ contract BatchLayoutHarness {
             place += 64;
         }
         require(place == sections.fills, "quotes");
-        found.makers = new uint256[](found.quotes.length + 1);
-        for (uint256 i = 0; i < found.makers.length; ++i) {
-            found.makers[i] = BatchLayout.readMaker(found.quotes, i);
-        }
         (uint256 fills, uint256 shares) = BatchLayout.count(sections);
-        (found.fills, found.shares) = (new Fill[](fills), new uint256[](shares));
-        for (uint256 i = 0; i < shares; ++i) {
-            found.shares[i] = BatchLayout.readShare(sections.shares + i * BatchLayout.SHARE_BYTES);
-        }
+        found.fills = new Fill[](fills);
+        found.shares = batch[batch.length - shares * SHARE_BYTES:];
         for (uint256 i = 0; i < found.fills.length; ++i) {
             found.fills[i] = BatchLayout.readFill(place + i * BatchLayout.FILL_BYTES);
         }

@@ -234,6 +234,7 @@ class HubModel:
                 order = batch.orders[party].intent
                 assert isinstance(order, Order)
                 last, account, currency = party, order.payer, order.source_currency
+            must(currency in surplus, "ShareMalformed")
             self._credit(account, currency, units)
             _count(surplus, currency, -units)
 

@@ -54,9 +54,7 @@ def test_packed_batch__read_by_the_library__is_the_structs_it_was_made_of(
     assert found[2] == [digest_of(ORDER_FIELDS, order, **domain) for order, _ in orders]
     assert found[4] == [tuple(quote) for quote, _ in quotes]
     assert found[5] == fills
-    assert found[6] == [party << 64 | units for party, units in shares]
-    assert found[7] == [int(order.payer, 16) | order.source_currency << 160 for order, _ in orders]
-    assert found[8] == [int(quote.maker, 16) | quote.buy_currency << 160 for quote, _ in quotes] + [0]
+    assert found[6] == b"".join(party.to_bytes(2, "big") + units.to_bytes(8, "big") for party, units in shares)
 
 
 @given(batch=BATCHES, contract_signature=st.binary(max_size=200))

@@ -83,7 +83,7 @@ def test_settle__shares_of_the_largest_amounts__refused_without_overflow(world: 
 def test_settle__share_of_a_quote_in_a_currency_nobody_brought__refused(world: World, payer: str) -> None:
     maker = world.fund("maker", USD, 1_000 * UNIT)
     batch = world.batch([order_of(payer)], [Quote(maker, USD, UNIT, GBP, UNIT)], shares=[(OF_MAKER, 1)])
-    assert world.settle_refused(batch) == Refusal("CurrencyNotConserved", (GBP, 1))
+    assert world.settle_refused(batch) == Refusal("ShareMalformed", (0, OF_MAKER))
 
 
 MALFORMED = {
