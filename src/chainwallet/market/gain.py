@@ -10,19 +10,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from chainwallet.market.model import Leg
+from chainwallet.market.clearing import clear
+from chainwallet.market.model import Book, Clearing, Leg, OrderFlow
+from chainwallet.market.rates import Fixing, MidMarket
 
 BPS = 10_000
+UNITS_MAX = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class GainRule:
     """Parts of the gain in basis points; what neither customers nor makers get is the treasury's.
 
-    `least_units(code)`: a share below that many units of a currency is not paid out.
+    `least_units(code)`: a share below that many units of a currency is not paid out. One above UNITS_MAX is cut there.
     """
 
     customers_bps: int
@@ -66,14 +69,19 @@ class Gain:
         return dict(wanted)
 
 
-def spread_units(legs: Sequence[Leg], source: str, weights: Mapping[str, Fraction]) -> int:
-    """What the makers of a route earn at mid, in units of `source`, rounded down; never below zero."""
+NO_GAIN = Gain(Fraction(0), {}, {})
+
+
+def spread_units(legs: Sequence[Leg], source: str, fixing: Fixing) -> int:
+    """What the makers of a route earn at mid, in units of `source`, rounded down; never below zero, and zero without a mid."""
     net: Counter[str] = Counter()
     for leg in legs:
         net[leg.buy] += leg.bought_units
         net[leg.sell] -= leg.sold_units
-    earned = sum((units * weights[code] for code, units in net.items() if units), Fraction(0))
-    return max(0, int(earned / weights[source]))
+    if not {source, *net} <= fixing.rates.keys():
+        return 0
+    earned = sum((units / fixing.rates[code] for code, units in net.items() if units), Fraction(0))
+    return max(0, int(earned * fixing.rates[source]))
 
 
 def share_gain(
@@ -99,7 +107,7 @@ def share_gain(
     fees = sum((one.fee_units * weights[one.source] for one in charged), Fraction(0))
     value = max(Fraction(0), min(all_spreads - earned, left - fees))
     if not value:
-        return Gain(Fraction(0), {}, {})
+        return NO_GAIN
     improvement = value * rule.customers_bps / (BPS * all_spreads)
     filled = {leg.offer_id: Fraction(0) for leg in fills}
     for leg in fills:
@@ -110,6 +118,55 @@ def share_gain(
     bought = {leg.offer_id: leg.buy for leg in fills}
     due = {offer: (bought[offer], worth * rebate / weights[bought[offer]]) for offer, worth in filled.items()}
     return Gain(value, payments, _parts(due, room, rule))
+
+
+def keep_for_shares(
+    book: Book,
+    flows: Sequence[OrderFlow],
+    cleared: Clearing,
+    charged: Sequence[Charged],
+    mids: MidMarket,
+    rule: GainRule,
+) -> tuple[Clearing, Gain]:
+    """A clearing that leaves over what the shares take in their currencies, where there is one; and the shares.
+
+    `cleared` settles all `flows`. It keeps its surplus where that is worth most, which is seldom where the payers' money
+    is; where it lacks, the batch is cleared once more with what is lacking kept back. Where makers cannot provide for
+    that, or a currency has no mid, the first clearing stands, and shares are scaled to it.
+    """
+    weights = mids.weights()
+    named = {code for flow in flows for code in (flow.source, flow.target)} | {leg.buy for leg in cleared.fills}
+    if not named | {leg.sell for leg in cleared.fills} <= weights.keys():
+        return cleared, NO_GAIN
+    wished = share_gain(charged, cleared.fills, cleared.surplus_units, weights, rule, within_surplus=False)
+    wanted = wished.wanted_units(charged, cleared.fills)
+    if any(units > cleared.surplus_units.get(code, 0) for code, units in wanted.items()):
+        cleared = _clear_keeping(book, flows, wanted, mids) or cleared
+    if not {code for leg in cleared.fills for code in (leg.buy, leg.sell)} <= weights.keys():
+        return cleared, NO_GAIN
+    return cleared, share_gain(charged, cleared.fills, cleared.surplus_units, weights, rule)
+
+
+def _clear_keeping(
+    book: Book, flows: Sequence[OrderFlow], kept_units: Mapping[str, int], mids: MidMarket
+) -> Clearing | None:
+    """A clearing in which at least so much is left over; None if not everybody would settle."""
+    # What is kept is a payment of the batch to itself: it goes out, and is left over.
+    kept = [OrderFlow(f"kept/{code}", code, 1, code, units + 1) for code, units in sorted(kept_units.items())]
+    again = clear(book, [*flows, *kept], mids)
+    if again.set_aside:
+        return None
+    surplus = Counter(again.surplus_units)
+    surplus.update(kept_units)
+    worth = mids.weights()
+    value = float(sum(units * worth[code] for code, units in kept_units.items()))
+    return replace(
+        again,
+        surplus_units=dict(surplus),
+        settled=tuple(flow.id for flow in flows),
+        value=again.value + value,
+        bound=None if again.bound is None else again.bound + value,
+    )
 
 
 def _earned(leg: Leg, weights: Mapping[str, Fraction]) -> Fraction:
@@ -125,7 +182,7 @@ def _parts(due: Mapping[str, tuple[str, Fraction]], room: dict[str, int] | None,
     if room is not None:
         scale = min((Fraction(room.get(code, 0)) / need for code, need in needed.items() if need), default=scale)
         scale = min(scale, Fraction(1))
-    found = {name: (code, int(part * scale)) for name, (code, part) in due.items()}
+    found = {name: (code, min(int(part * scale), UNITS_MAX)) for name, (code, part) in due.items()}
     kept = {name: units for name, (code, units) in found.items() if units >= max(1, rule.least_units(code))}
     if room is not None:
         for name, units in kept.items():

@@ -20,6 +20,7 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import InvalidAmount, Money, currency, mul_div_up, quantise_down, quantise_up
 from chainwallet.market.errors import MarketRateStale
+from chainwallet.market.gain import spread_units
 from chainwallet.market.model import Book, Leg
 from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.market.routing import Router
@@ -69,7 +70,10 @@ class QuoteLimitNotMet(ChainwalletError):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a customer is offered: both amounts exact. `legs` price it: units per maker quote."""
+    """What a customer is offered: both amounts exact. `legs` price it: units per maker quote.
+
+    `spread_units` is what the makers of the legs earn at mid, in the source currency.
+    """
 
     id: str
     owner_id: str | None
@@ -78,6 +82,7 @@ class Quote:
     target_currency: str
     target_units: int
     fee_units: int
+    spread_units: int
     rate: str
     mid_rate: str
     cost_bps: Decimal
@@ -98,6 +103,7 @@ class QuoteRow(SQLModel, table=True):
     target_currency: str
     target_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
     fee_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    spread_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     rate: str
     mid_rate: str
     cost_bps: Decimal = Field(sa_column=Column(Numeric(12, 2), nullable=False))
@@ -190,6 +196,7 @@ class Pricer:
             target_currency=request.target,
             target_units=target_units,
             fee_units=fee_units,
+            spread_units=spread_units(legs, request.source, fixing),
             rate=_decimal(target_units, source_units - fee_units),
             mid_rate=_decimal(mid.numerator, mid.denominator),
             cost_bps=cost_bps,
@@ -284,7 +291,7 @@ def quotes_query(quote_ids: Iterable[str]) -> Query[dict[str, tuple[Quote, bool]
 
 def _quote(row: Any) -> Quote:
     found = dict(zip(_COLUMNS, row, strict=False))
-    exact = {name: int(found[name]) for name in ("source_units", "target_units", "fee_units")}
+    exact = {name: int(found[name]) for name in ("source_units", "target_units", "fee_units", "spread_units")}
     return Quote(**(found | exact))
 
 

@@ -12,7 +12,7 @@ from chainwallet.chain.indexer import ChainEvent
 from chainwallet.keys.intents import Domain
 from chainwallet.keys.typed_data import typed_data
 from chainwallet.kit.errors import ChainwalletError
-from chainwallet.kit.money import Money
+from chainwallet.kit.money import Money, currency_by_id
 from chainwallet.payments.transfers import Transfer, TransferStatus, find_transfer
 from chainwallet.settlement.orders import PlacedOrder
 
@@ -57,6 +57,7 @@ def receipt(session: Session, transfer_id: str, domain: Domain) -> dict[str, Any
         "order": typed_data(domain, order.signed()),
         "order_hash": order.order_hash,
         "signature": "0x" + bytes(order.signature).hex(),
+        "improvement": _improvement(session, event),
         "settlement": {
             "chain_id": domain.chain_id,
             "hub": domain.hub,
@@ -67,6 +68,22 @@ def receipt(session: Session, transfer_id: str, domain: Domain) -> dict[str, Any
             "log_index": event.log_index,
         },
     }
+
+
+def _improvement(session: Session, settled: ChainEvent) -> dict[str, str] | None:
+    """What the payment's batch gave back to its payer; None for nothing. The share names the order by its place."""
+    events = session.exec(
+        select(ChainEvent)
+        .where(ChainEvent.tx_hash == settled.tx_hash, ChainEvent.block_hash == settled.block_hash)
+        .order_by(col(ChainEvent.log_index))
+    ).all()
+    payments = [event.log_index for event in events if event.name == "PaymentSettled"]
+    for event in events:
+        for share in event.payload.get("shares", ()):
+            if not share["isMakers"] and payments[share["index"]] == settled.log_index:
+                amount = Money(currency_by_id(share["currency"]).code, int(share["amount"]))
+                return {"currency": amount.code, "value": amount.value}
+    return None
 
 
 def _transfer_part(transfer: Transfer) -> dict[str, Any]:
