@@ -1,9 +1,9 @@
 """Who gets what netting saves: one rule, exact, the same for everyone in a batch.
 
-Each customer was charged a spread: what the makers on the payment's own route would have earned at mid. Cleared together,
-the payments pay makers less. The difference is the batch's gain. A stated part of it is given back to the customers, in
-proportion to the spread that each was charged, another to the makers, in proportion to what each filled; the treasury
-keeps the rest, and every rounding.
+Each customer was charged a spread: what the makers on the payment's own route would have earned at mid. Cleared
+together, the payments pay makers less. The difference is the batch's gain. A stated part of it is given back to the
+customers, in proportion to the spread that each was charged, another to the makers, in proportion to what each filled;
+the treasury keeps the rest, and every rounding.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ NO_GAIN = Gain(Fraction(0), {}, {})
 
 
 def spread_units(legs: Sequence[Leg], source: str, fixing: Fixing) -> int:
-    """What the makers of a route earn at mid, in units of `source`, rounded down; never below zero, and zero without a mid."""
+    """What the makers of a route earn at mid, in units of `source`, rounded down; zero where that is less, or has no mid."""
     net: Counter[str] = Counter()
     for leg in legs:
         net[leg.buy] += leg.bought_units
@@ -95,10 +95,10 @@ def share_gain(
 ) -> Gain:
     """The gain of a batch and everyone's share, in whole units, rounded down.
 
-    The gain is the spreads charged, less what makers earn from `fills`, less nothing else; never below zero, never
-    more than the spreads, nor than what `surplus_units` is worth beyond the fees. `within_surplus`: where a currency has
-    less left over than its shares would take, all customers' shares, or all makers', are scaled by one factor until they
-    fit, customers' first; otherwise shares are what they would be if each currency had enough.
+    The gain is the spreads charged, less what makers earn from `fills`; never below zero, never more than the spreads,
+    nor than what `surplus_units` is worth beyond the fees. `within_surplus`: where a currency has less left over than
+    its shares would take, all customers' shares, or all makers', are scaled by one factor until they fit, customers'
+    first; otherwise shares are what they would be if each currency had enough.
     """
     spreads = {one.id: one.spread_units * weights[one.source] for one in charged}
     all_spreads = sum(spreads.values(), Fraction(0))
@@ -130,9 +130,9 @@ def keep_for_shares(
 ) -> tuple[Clearing, Gain]:
     """A clearing that leaves over what the shares take in their currencies, where there is one; and the shares.
 
-    `cleared` settles all `flows`. It keeps its surplus where that is worth most, which is seldom where the payers' money
-    is; where it lacks, the batch is cleared once more with what is lacking kept back. Where makers cannot provide for
-    that, or a currency has no mid, the first clearing stands, and shares are scaled to it.
+    `cleared` settles all `flows`. It keeps its surplus where that is worth most, which is seldom where the payers'
+    money is; where that lacks, the batch is cleared once more with what the shares take kept back. Where makers cannot
+    provide for it, the first clearing stands, and shares are scaled to it. Without a mid for a currency nobody shares.
     """
     weights = mids.weights()
     named = {code for flow in flows for code in (flow.source, flow.target)} | {leg.buy for leg in cleared.fills}
@@ -175,9 +175,9 @@ def _earned(leg: Leg, weights: Mapping[str, Fraction]) -> Fraction:
 
 def _parts(due: Mapping[str, tuple[str, Fraction]], room: dict[str, int] | None, rule: GainRule) -> dict[str, int]:
     """Each part scaled alike to what room there is, in whole units, where that is worth paying; room is taken."""
-    needed: Counter[str] = Counter()
+    needed: dict[str, Fraction] = {}
     for code, part in due.values():
-        needed[code] += part
+        needed[code] = needed.get(code, Fraction(0)) + part
     scale = Fraction(1)
     if room is not None:
         scale = min((Fraction(room.get(code, 0)) / need for code, need in needed.items() if need), default=scale)

@@ -65,7 +65,7 @@ class BatchStatus(StrEnum):
 class Batch(SQLModel, table=True):
     """One settlement transaction. The `*_usd_units` are values at mid when the batch was closed.
 
-    `surplus` is all that it left over, `gain` what netting saved of it, and the other two what went to payers and makers.
+    `surplus` is all that it left over, `gain` what netting saved of it, `gain_payers` and `gain_makers` what they got.
     """
 
     __tablename__ = "batch"
@@ -81,9 +81,7 @@ class Batch(SQLModel, table=True):
     maker_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
     maker_alone_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
     gain_usd_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
-    gain_customers_usd_units: int = Field(
-        default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0")
-    )
+    gain_payers_usd_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     gain_makers_usd_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     settled_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
@@ -291,7 +289,7 @@ def _batch_row(batch_id: int, draft: Draft, mids: MidMarket) -> Batch:
         maker_usd_units=sum(usd(fill.sold_units, fill.sell) for fill in draft.clearing.fills),
         maker_alone_usd_units=sum(usd(int(leg["sold_units"]), leg["sell"]) for o in draft.orders for leg in o.legs),
         gain_usd_units=usd(int(draft.gain.value), "EUR"),
-        gain_customers_usd_units=sum(usd(share.units, share.currency) for share in shares if not share.is_makers),
+        gain_payers_usd_units=sum(usd(share.units, share.currency) for share in shares if not share.is_makers),
         gain_makers_usd_units=sum(usd(share.units, share.currency) for share in shares if share.is_makers),
         created_at=utc_now(),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,10 +12,10 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-_BATCH = ("gain_usd_units", "gain_customers_usd_units", "gain_makers_usd_units")
+_BATCH = ("gain_usd_units", "gain_payers_usd_units", "gain_makers_usd_units")
 
 
-def _units(name: str) -> sa.Column[int]:
+def _units(name: str) -> sa.Column[Decimal]:
     return sa.Column(name, sa.Numeric(precision=38, scale=0), server_default="0", nullable=False)
 
 

@@ -45,7 +45,7 @@ class BatchUsdOut(BaseModel):
     fee: str = Field(description="The service's fees, contained in the surplus.")
     surplus: str = Field(description="What the batch left over: fees, what netting saved of the spread, rounding.")
     gain: str = Field(description="What netting saved: the spread charged, less what makers earned.")
-    gain_customers: str = Field(description="What of the surplus went back to the payers.")
+    gain_payers: str = Field(description="What of the surplus went back to the payers.")
     gain_makers: str = Field(description="What of the surplus went to the makers.")
     treasury: str = Field(description="What of the surplus was left for the treasury.")
     maker_volume: str = Field(description="What the makers sold.")
@@ -144,9 +144,9 @@ def show(batch: Batch, tx: ChainTx | None) -> dict[str, Any]:
         "fee": batch.fee_usd_units,
         "surplus": batch.surplus_usd_units,
         "gain": batch.gain_usd_units,
-        "gain_customers": batch.gain_customers_usd_units,
+        "gain_payers": batch.gain_payers_usd_units,
         "gain_makers": batch.gain_makers_usd_units,
-        "treasury": batch.surplus_usd_units - batch.gain_customers_usd_units - batch.gain_makers_usd_units,
+        "treasury": batch.surplus_usd_units - batch.gain_payers_usd_units - batch.gain_makers_usd_units,
         "maker_volume": batch.maker_usd_units,
         "maker_volume_alone": batch.maker_alone_usd_units,
     }
