@@ -73,7 +73,7 @@ NO_GAIN = Gain(Fraction(0), {}, {})
 
 
 def spread_units(legs: Sequence[Leg], source: str, fixing: Fixing) -> int:
-    """What the makers of a route earn at mid, in units of `source`, rounded down; zero where that is less, or has no mid."""
+    """What the makers of a route earn at mid, in units of `source`, rounded down; zero if negative or without a mid."""
     net: Counter[str] = Counter()
     for leg in legs:
         net[leg.buy] += leg.bought_units
