@@ -15,6 +15,7 @@ import {FrozenAccounts} from "./libraries/FrozenAccounts.sol";
 import {IntentHash} from "./libraries/IntentHash.sol";
 import {OrderFrame} from "./libraries/OrderFrame.sol";
 import {Position, loadPosition, storePosition} from "./libraries/Position.sol";
+import {Shares} from "./libraries/Shares.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title SettlementHub
@@ -22,9 +23,9 @@ import {Signatures} from "./libraries/Signatures.sol";
 /// @dev No proxy and no owner: a new version is a new hub, to which accounts move by orders they sign.
 ///
 /// Why the sum of positions never exceeds the tokens held: `deposit` raises both by what was measured to arrive, an
-/// exit lowers both; `settle` debits only what a position holds, and `_collectSurplus` refuses credits above debits and
-/// credits the rest to the treasury, so a batch leaves each currency's sum as it was. A currency that is not listed has
-/// no position to debit, so nothing in it can be credited either: `settle` need not look currencies up.
+/// exit lowers both; `settle` debits only what a position holds, and `_collectSurplus` refuses credits, shares among them,
+/// above debits and credits the rest to the treasury, so a batch leaves each currency's sum as it was. A currency that is
+/// not listed has no position to debit, so nothing in it can be credited either: `settle` need not look currencies up.
 contract SettlementHub is Custody {
     using BitMaps for BitMaps.BitMap;
     using FrozenAccounts for FrozenAccounts.Set;
@@ -64,10 +65,14 @@ contract SettlementHub is Custody {
         // Effect: the batch is spent, then orders, fills and surplus move positions; any failure undoes all of it.
         _settledBatches.set(sections.batchId);
         (Corridors corridors, uint256 orders) = _executeOrders(sections);
-        uint256 fills = (sections.end - sections.fills) / BatchLayout.FILL_BYTES;
-        DeltaTable deltas = newDeltaTable(2 * (corridors.length() + fills));
+        (uint256 fills, uint256 shares) = BatchLayout.count(sections);
+        DeltaTable deltas;
+        unchecked {
+            deltas = newDeltaTable(2 * (corridors.length() + fills + shares));
+        }
         _sumCorridors(corridors, deltas);
-        _executeFills(sections, deltas);
+        MakerQuote[] memory quotes = _executeFills(sections, deltas);
+        if (shares != 0) Shares.give(sections, corridors, quotes, deltas);
         _collectSurplus(deltas);
         emit BatchSettled(sections.batchId, orders, fills);
     }
@@ -208,12 +213,19 @@ contract SettlementHub is Custody {
     }
 
     /// @dev Debits makers what they sell and credits them what it costs, rounded up in their favour.
-    function _executeFills(BatchLayout.Sections memory sections, DeltaTable deltas) private {
-        (MakerQuote[] memory quotes, bytes32[] memory quoteHashes) = _checkQuotes(sections);
+    /// @return quotes the batch's quotes, all of them valid
+    function _executeFills(
+        BatchLayout.Sections memory sections,
+        DeltaTable deltas
+    ) private returns (MakerQuote[] memory quotes) {
+        bytes32[] memory quoteHashes;
+        (quotes, quoteHashes) = _checkQuotes(sections);
         uint256 place = sections.fills;
-        for (uint256 i = 0; place < sections.end; ++i) {
+        for (uint256 i = 0; place < sections.shares; ++i) {
             Fill memory fill = BatchLayout.readFill(place);
-            place += BatchLayout.FILL_BYTES;
+            unchecked {
+                place += BatchLayout.FILL_BYTES;
+            }
 
             // Check: within a quote of this batch.
             if (fill.quote >= quotes.length) revert FillQuoteUnknown(i, fill.quote, quotes.length);

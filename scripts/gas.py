@@ -64,6 +64,10 @@ def measure(codes: dict[str, bytes]) -> dict[str, int]:
         for name in ("one_currency", "four_makers"):
             size, gas = largest(chain, MARKETS[name], listed=False)
             found |= {f"{name}_most": size, f"{name}_most_each": round(gas / size)}
+        shared = Market(USD, is_mutual=True, share=54_321)
+        for size in (100, 500):
+            more = batch_gas(chain, size, shared) - batch_gas(chain, size, MARKETS["two_currencies"])
+            found[f"share_{size}"] = round(more / size)
         return found | _single_calls(chain) | measure_others(chain, codes)
 
 

@@ -14,6 +14,7 @@ from chainwallet.chain.contracts.currency_token import encode_mint
 from chainwallet.chain.contracts.settlement_hub import (
     Fill,
     HubDeposit,
+    Share,
     encode_deposit,
     encode_settle,
     touched_positions,
@@ -54,6 +55,7 @@ class Market:
     makers: int = 0
     payments_a_payee: int = 1
     is_mutual: bool = False  # every second payment goes the other way, so that the flows net
+    share: int = 0  # units of what is left over that each payer gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +157,20 @@ class GasChain:
             random.Random(index).randbytes(32),
         )
 
-    def batch(self, orders: Sequence[PaymentOrder], quotes: Sequence[MakerQuote] = (), *, share: int = 0) -> bytes:
-        """The call data of a batch of these orders in which each quote sells `share`."""
+    def batch(
+        self,
+        orders: Sequence[PaymentOrder],
+        quotes: Sequence[MakerQuote] = (),
+        *,
+        sold: int = 0,
+        shares: Sequence[Share] = (),
+    ) -> bytes:
+        """The call data of a batch of these orders in which each quote sells `sold`."""
         self.batch_id += 1
         signed = [key_of_payer(order).sign_digest(order_digest(self.domain, order)) for order in orders]
         priced = [key_of(f"maker-{i}").sign_digest(quote_digest(self.domain, q)) for i, q in enumerate(quotes)]
-        fills = [Fill(i, share) for i in range(len(quotes))]
-        return encode_settle(self.batch_id, orders, signed, quotes, priced, fills)
+        fills = [Fill(i, sold) for i in range(len(quotes))]
+        return encode_settle(self.batch_id, orders, signed, quotes, priced, fills, shares)
 
     def payments(self, size: int, market: Market) -> Payments:
         """A batch of that many payments."""
@@ -170,9 +179,10 @@ class GasChain:
             source, target = (market.target, EUR) if market.is_mutual and i % 2 else (EUR, market.target)
             orders.append(self.order(i, source, target, payee=i // market.payments_a_payee, nonce=3))
         quotes = self.quotes()[: market.makers]
-        share = -(-sum(order.target_units for order in orders) // market.makers) if market.makers else 0
+        sold = -(-sum(order.target_units for order in orders) // market.makers) if market.makers else 0
         slots = touched_positions(orders, quotes, self.deployment.treasury)
-        return Payments(self.batch(orders, quotes, share=share), ((self.deployment.hub, slots),))
+        shares = [Share(i, market.share + i) for i in range(size)] if market.share else []
+        return Payments(self.batch(orders, quotes, sold=sold, shares=shares), ((self.deployment.hub, slots),))
 
     def quotes(self) -> list[MakerQuote]:
         """What four makers offer: dollars at 0.98 euros."""
@@ -181,7 +191,7 @@ class GasChain:
 
     def draw_on_quotes(self) -> None:
         """Each maker's quote is filled in part, as most are that a batch of a standing market meets."""
-        self.used(self.deployment.hub, self.batch([self.order(0, EUR, USD, nonce=2)], self.quotes(), share=25_062_500))
+        self.used(self.deployment.hub, self.batch([self.order(0, EUR, USD, nonce=2)], self.quotes(), sold=25_062_500))
 
 
 _PAYERS: dict[str, SecretKey] = {}

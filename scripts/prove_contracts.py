@@ -87,6 +87,13 @@ PROOFS = (
         "gt(gt(used, shr(128, position)), lt(held, amount))",
         "gt(iszero(lt(used, shr(128, position))), lt(held, amount))",
     ),
+    Proof(
+        "SettleProof",
+        "check_share_isTakenFromTheSurplusAlone",
+        "libraries/Shares.sol",
+        "mstore(add(entry, 32), sub(mload(add(entry, 32)), amount))",
+        "",
+    ),
     Proof("SettleProof", "check_batch_settlesOnce", _HUB, "_settledBatches.set(sections.batchId);", ""),
     Proof(
         "SettleProof",

@@ -71,7 +71,12 @@ interface ISettlementHub {
     /// @param orderHash EIP-712 digest of the order: what the payer signed
     event PaymentSettled(address indexed payee, bytes32 orderHash) anonymous;
     event QuoteFilled(address indexed maker, bytes32 indexed quoteHash, uint128 sold, uint128 bought);
+    /// @param amount what a batch left over in a currency and gave to nobody else: the treasury's
     event SurplusCollected(uint16 indexed currency, uint128 amount);
+    /// @dev One event for all shares of a batch, a word each: a share costs a third of what an event of its own would.
+    /// @param shares bits 0 .. 160: account; 160 .. 176: currency; 176 .. 240: amount; 240 .. 256: as in BatchLayout.sol,
+    /// the index of the order whose payer it is or, with bit 255, of the quote whose maker it is
+    event SurplusShared(uint256[] shares);
     /// @param availableAt first second in which `exit` pays out
     event ExitRequested(
         address indexed account,
@@ -117,7 +122,7 @@ interface ISettlementHub {
     error ExitSignatureInvalid(address account, bytes32 orderHash);
     error NonceStale(address account, uint16 currency, uint64 stored, uint64 given);
 
-    // In settlement; `order`, `quote` and `fill` are indexes into the batch, so that an operator can name the offender
+    // In settlement; `order`, `quote`, `fill` and `share` are indexes into the batch, so that an operator can name the offender
     // and leave it out.
     error BatchEmpty(uint64 batchId);
     error BatchAlreadySettled(uint64 batchId);
@@ -138,6 +143,9 @@ interface ISettlementHub {
     error FillAmountZero(uint256 fill);
     error FillExceedsQuote(uint256 fill, bytes32 quoteHash, uint128 sold, uint128 given, uint128 sellAmountMax);
     error FillFundsShort(uint256 fill, address maker, uint16 currency, uint128 balance, uint128 needed);
+    /// @dev Of nothing, of no order or quote of the batch, in a currency that it does not move, or of an order not above that
+    /// of the share before.
+    error ShareMalformed(uint256 share, uint256 party);
     error CurrencyNotConserved(uint16 currency, uint256 shortfall);
     error PositionTooLarge(address account, uint16 currency, uint128 balance, uint128 amount);
 
@@ -146,7 +154,7 @@ interface ISettlementHub {
 
     /// @notice Settles a batch: all of it or nothing. Role SETTLER.
     /// @param batch packed as libraries/BatchLayout.sol says: a batch id never used before, which makes sending the same
-    /// batch twice harmless; orders; quotes; fills; each order and quote with its owner's signature
+    /// batch twice harmless; orders; quotes; fills; shares of what is left over; each order and quote with its owner's signature
     function settle(bytes calldata batch) external;
 
     /// @notice Binds a currency id to its token, once and for good. Role GOVERNOR.
@@ -232,6 +240,7 @@ interface ISettlementHub {
     // solhint-disable-next-line func-name-mixedcase
     function DOMAIN_SEPARATOR() external view returns (bytes32);
 
-    /// @notice The account that surplus (fees, spread, rounding) is credited to; fixed at deployment.
+    /// @notice The account that surplus (fees, spread, rounding) is credited to, but for the shares of a batch's parties;
+    /// fixed at deployment.
     function treasury() external view returns (address);
 }

@@ -15,6 +15,7 @@ import {
     TARGET_AMOUNT,
     TARGET_CURRENCY
 } from "./OrderFrame.sol";
+import {SHARE_BYTES} from "./Shares.sol";
 
 /// @title How a batch is packed
 /// @dev Numbers are big-endian; nothing is padded. A place is a position in
@@ -58,6 +59,10 @@ import {
 ///   0 ..   2  index of the quote
 ///   2 ..  18  amount sold
 ///
+/// share, 10 bytes: a part of the batch's surplus for one of its parties; there are as many as bytes are left
+///   0 ..   2  bits 0 .. 15: index of an order, for its payer; bit 15: of a quote, for its maker
+///   2 ..  10  amount, in the order's source currency or the currency that the quote buys
+///
 /// Signatures: see Signatures.sol. Whatever is read wrongly here hashes to something nobody signed.
 library BatchLayout {
     uint256 internal constant HEADER_BYTES = 20;
@@ -78,6 +83,7 @@ library BatchLayout {
         uint256 orders;
         uint256 quotes;
         uint256 fills;
+        uint256 shares;
         uint256 end;
     }
 
@@ -86,7 +92,6 @@ library BatchLayout {
 
     /// @notice Finds the sections. Together they must be exactly the bytes given.
     function split(bytes calldata batch) internal pure returns (Sections memory sections) {
-        if (batch.length < HEADER_BYTES) revert BatchMalformed();
         unchecked {
             uint256 header;
             uint256 start;
@@ -100,8 +105,20 @@ library BatchLayout {
             sections.orders = sections.corridors + CORRIDOR_BYTES * uint16(header >> 176);
             sections.quotes = sections.orders + uint32(header >> 144);
             sections.fills = sections.quotes + uint32(header >> 112);
-            sections.end = sections.fills + FILL_BYTES * uint16(header >> 96);
-            if (sections.end != start + batch.length) revert BatchMalformed();
+            sections.shares = sections.fills + FILL_BYTES * uint16(header >> 96);
+            sections.end = start + batch.length;
+            if (sections.shares > sections.end || (sections.end - sections.shares) % SHARE_BYTES != 0) {
+                revert BatchMalformed();
+            }
+        }
+    }
+
+    /// @return fills how many a batch that was split has
+    /// @return shares likewise
+    function count(Sections memory sections) internal pure returns (uint256 fills, uint256 shares) {
+        unchecked {
+            fills = (sections.shares - sections.fills) / FILL_BYTES;
+            shares = (sections.end - sections.shares) / SHARE_BYTES;
         }
     }
 

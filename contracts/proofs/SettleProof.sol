@@ -18,10 +18,18 @@ contract SettleProof is ProofWorld {
     }
 
     function _settles(uint64 batchId, PaymentOrder memory order) private returns (bool isSettled) {
+        return _sends(batchId, order, "");
+    }
+
+    function _sends(
+        uint64 batchId,
+        PaymentOrder memory order,
+        bytes memory shares
+    ) private returns (bool isSettled) {
         bytes memory packed = _pack(order);
         bytes memory header = abi.encodePacked(batchId, uint16(1), uint32(packed.length), uint32(0), uint16(0));
         bytes memory corridor = abi.encodePacked(order.sourceCurrency, order.targetCurrency);
-        (isSettled, ) = address(hub).call(abi.encodeCall(hub.settle, (bytes.concat(header, corridor, packed))));
+        (isSettled, ) = address(hub).call(abi.encodeCall(hub.settle, (bytes.concat(header, corridor, packed, shares))));
     }
 
     function _settlesSigned(uint64 batchId, PaymentOrder memory order) private returns (bool) {
@@ -55,6 +63,28 @@ contract SettleProof is ProofWorld {
         PaymentOrder memory order = _order(amount, amount);
         payer.accept(accepted);
         if (_settles(1, order)) assert(accepted == hub.hashOrder(order));
+    }
+
+    /// A share comes out of what the batch leaves over and nothing else: the payer has it instead of the treasury.
+    function check_share_isTakenFromTheSurplusAlone(
+        uint128 held,
+        uint128 sourceAmount,
+        uint128 targetAmount,
+        uint64 share
+    ) external {
+        _fund(address(payer), EUR, held);
+        _fund(STRANGER, EUR, 1_000);
+        PaymentOrder memory order = _order(sourceAmount, targetAmount);
+        payer.accept(hub.hashOrder(order));
+        bool isSettled = _sends(1, order, abi.encodePacked(uint16(0), share));
+        bool isCovered = sourceAmount <= held && uint256(targetAmount) + share <= sourceAmount;
+        assert(isSettled == (targetAmount != 0 && share != 0 && isCovered));
+        if (!isSettled) return;
+        assert(_balance(address(payer), EUR) == uint256(held) - sourceAmount + share);
+        assert(_balance(PAYEE, EUR) == targetAmount);
+        assert(_balance(TREASURY, EUR) == uint256(sourceAmount) - targetAmount - share);
+        assert(_balance(STRANGER, EUR) == 1_000 && hub.totalOf(EUR) == uint256(held) + 1_000);
+        assert(_nonce(address(payer), EUR) == 1);
     }
 
     /// An order settles only above the last nonce, which becomes its own, and never again.

@@ -32,9 +32,11 @@ from chainwallet.keys.vault import Vault, load_kek
 from chainwallet.kit.database import Database, open_database
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.groups import GroupCommit
+from chainwallet.kit.money import currency
 from chainwallet.kit.settings import Settings
 from chainwallet.kit.tracing import PaymentTraces
 from chainwallet.market.currencies import traded_currencies
+from chainwallet.market.gain import GainRule
 from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.migrations import upgrade
 from chainwallet.payments.acceptance import Acceptance
@@ -94,6 +96,16 @@ class Services:
             return MidMarket(self.rates.fixing(day))
         except RatesUnavailable:
             return None
+
+    @property
+    def gain_rule(self) -> GainRule:
+        """Who gets what netting saves."""
+        least = self.settings.gain_min_minor_units
+        return GainRule(
+            self.settings.gain_customers_bps,
+            self.settings.gain_makers_bps,
+            lambda code: least * currency(code).minor_units,
+        )
 
     @property
     def gas_price_max_wei(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eth_utils import keccak
 from hub_model import Signed, SignedBatch
+from hub_packing import OF_MAKER
 from hub_world import FAR, ORDER_TYPE, Order, Quote
 
 if TYPE_CHECKING:
@@ -35,7 +36,22 @@ class Author:
         for _ in range(self.draw.randint(1, 4)):
             self._pay()
         honest = SignedBatch(self.machine.last_id, tuple(self.orders), tuple(self.quotes), tuple(self.fills))
+        honest = _with(honest, shares=tuple(self._shares(honest))) if self.draw.random() < 0.5 else honest
         return self._spoil(honest) if self.draw.random() < HOSTILE_SHARE else honest
+
+    def _shares(self, batch: SignedBatch) -> list[tuple[int, int]]:
+        """Parts of what is left over, now and then all of it, for some of the parties."""
+        left = _left_over(batch)
+        parties = [(index, signed.intent.source_currency) for index, signed in enumerate(batch.orders)]
+        parties += [(OF_MAKER | index, signed.intent.buy_currency) for index, signed in enumerate(batch.quotes)]
+        shares = []
+        for party, currency in parties:
+            most = min(left.get(currency, 0), 2**64 - 1)
+            if most > 0 and self.draw.random() < 0.7:
+                units = most if self.draw.random() < 0.2 else self.draw.randint(1, most)
+                left[currency] -= units
+                shares.append((party, units))
+        return shares
 
     def _pay(self) -> None:
         rich = [pair for pair in self.machine.pairs if self.left.get(pair, 0) > 10 and pair[0] not in self.model.frozen]
@@ -111,6 +127,8 @@ class Author:
             self._resign,
             self._cut,
             self._empty,
+            self._overshare,
+            self._missshare,
         ]
         if batch.quotes:
             ways += [
@@ -210,7 +228,7 @@ class Author:
         return _with(batch, orders=(*batch.orders[:place], spoiled, *batch.orders[place + 1 :]))
 
     def _cut(self, batch: SignedBatch) -> SignedBatch:
-        return _with(batch, bytes_off=self.draw.choice([-70, -2, -1, 1, 18, 99]))
+        return _with(batch, bytes_off=self.draw.choice([-71, -2, -1, 1, 18, 99]))
 
     def _overfill(self, batch: SignedBatch) -> SignedBatch:
         number, _ = self.draw.choice(batch.fills)
@@ -221,9 +239,40 @@ class Author:
         number, units = batch.fills[-1]
         return _with(batch, fills=(*batch.fills[:-1], (number, units - 1)))
 
+    def _overshare(self, batch: SignedBatch) -> SignedBatch:
+        """A unit more than is left over, or far more, to the first payer or, in its place, a maker."""
+        currency = batch.orders[0].intent.source_currency
+        given = _left_over(_with(batch, shares=())).get(currency, 0) + self.draw.choice([1, 1, 2**63])
+        return _with(batch, shares=((0, max(1, min(given, 2**64 - 1))),))
+
+    def _missshare(self, batch: SignedBatch) -> SignedBatch:
+        """Of nothing, to nobody, or twice."""
+        last = len(batch.orders) - 1
+        quotes = OF_MAKER | len(batch.quotes)
+        wrong = self.draw.choice([[(0, 0)], [(last + 1, 1)], [(quotes, 1)], [(2**16 - 1, 1)], [(last, 1), (0, 1)]])
+        return _with(batch, shares=(*batch.shares, *wrong))
+
     def _misfill(self, batch: SignedBatch) -> SignedBatch:
         wrong = self.draw.choice([(len(batch.quotes), 1), (0, 0), (2**16 - 1, 1)])
         return _with(batch, fills=(*batch.fills, wrong))
+
+
+def _left_over(batch: SignedBatch) -> dict[int, int]:
+    """Debits less credits of each currency, by the orders' and fills' numbers alone."""
+    left: dict[int, int] = {}
+
+    def count(currency: int, units: int) -> None:
+        left[currency] = left.get(currency, 0) + units
+
+    for signed in batch.orders:
+        order: Any = signed.intent
+        count(order.source_currency, order.source_units)
+        count(order.target_currency, -order.target_units)
+    for number, units in batch.fills:
+        quote: Any = batch.quotes[number].intent
+        count(quote.sell_currency, units)
+        count(quote.buy_currency, units * -quote.buy_units // quote.sell_units_max)
+    return left
 
 
 def _with(batch: SignedBatch, **changes: Any) -> SignedBatch:

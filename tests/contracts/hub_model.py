@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from hub_packing import pack_batch
+from hub_packing import OF_MAKER, pack_batch
 from hub_world import UINT128_MAX, Order, Quote
 
 
@@ -34,13 +34,14 @@ class SignedBatch:
     orders: tuple[Signed, ...]
     quotes: tuple[Signed, ...] = ()
     fills: tuple[tuple[int, int], ...] = ()
+    shares: tuple[tuple[int, int], ...] = ()  # an order's index or, from OF_MAKER up, a quote's; units
     bytes_off: int = 0
 
     def packed(self) -> bytes:
         """As `settle` takes it."""
         orders = [(signed.intent, signed.signature) for signed in self.orders]
         quotes = [(signed.intent, signed.signature) for signed in self.quotes]
-        whole = pack_batch(self.id, orders, quotes, self.fills).join()
+        whole = pack_batch(self.id, orders, quotes, self.fills, self.shares).join()
         return whole + bytes(self.bytes_off) if self.bytes_off >= 0 else whole[: self.bytes_off]
 
     def signers(self) -> set[str]:
@@ -166,6 +167,7 @@ class HubModel:
         after._run_orders(batch, surplus)
         after._check_quotes(batch)
         after._run_fills(batch, surplus)
+        after._give_shares(batch, surplus)
         after._collect(surplus)
         return after
 
@@ -216,6 +218,25 @@ class HubModel:
             self._credit(quote.maker, quote.buy_currency, bought)
             _count(surplus, quote.sell_currency, units)
             _count(surplus, quote.buy_currency, -bought)
+
+    def _give_shares(self, batch: SignedBatch, surplus: dict[int, int]) -> None:
+        last = -1
+        for index, (party, units) in enumerate(batch.shares):
+            must = _refuse_unless(index)
+            must(units > 0, "ShareMalformed")
+            if party >= OF_MAKER:
+                must(party - OF_MAKER < len(batch.quotes), "ShareMalformed")
+                quote = batch.quotes[party - OF_MAKER].intent
+                assert isinstance(quote, Quote)
+                account, currency = quote.maker, quote.buy_currency
+            else:
+                must(last < party < len(batch.orders), "ShareMalformed")
+                order = batch.orders[party].intent
+                assert isinstance(order, Order)
+                last, account, currency = party, order.payer, order.source_currency
+            must(currency in surplus, "ShareMalformed")
+            self._credit(account, currency, units)
+            _count(surplus, currency, -units)
 
     def _collect(self, surplus: dict[int, int]) -> None:
         for currency, units in surplus.items():

@@ -9,6 +9,7 @@ from eth_utils import keccak
 
 SECP256K1, CONTRACT_ACCOUNT, PASSKEY = 0, 1, 2
 WIDE, PAYEE_BY_PLACE = 0x40, 0x80
+OF_MAKER = 0x8000
 PASSKEY_MARK = keccak(text="chainwallet passkey signature")
 
 
@@ -20,12 +21,13 @@ class Packed(NamedTuple):
     orders: bytes
     quotes: bytes
     fills: list[bytes]
+    shares: bytes = b""
 
     def join(self) -> bytes:
         header = number(self.batch_id, 8) + number(len(self.corridors), 2)
         header += number(len(self.orders), 4) + number(len(self.quotes), 4) + number(len(self.fills), 2)
         pairs = b"".join(number(source, 2) + number(target, 2) for source, target in self.corridors)
-        return header + pairs + self.orders + self.quotes + b"".join(self.fills)
+        return header + pairs + self.orders + self.quotes + b"".join(self.fills) + self.shares
 
 
 def number(value: int, length: int) -> bytes:
@@ -94,6 +96,7 @@ def pack_batch(
     orders: Sequence[tuple[Any, bytes]],
     quotes: Sequence[tuple[Any, bytes]],
     fills: Sequence[tuple[int, int]],
+    shares: Sequence[tuple[int, int]] = (),
 ) -> Packed:
     """A batch in which a payee is written out where it stands first, and named by its place afterwards."""
     corridors: list[tuple[int, int]] = []
@@ -111,4 +114,5 @@ def pack_batch(
         packed += pack_order(order, signature, corridor, place=place)
     offers = b"".join(pack_quote(quote, signature) for quote, signature in quotes)
     taken = [number(index, 2) + number(sold, 16) for index, sold in fills]
-    return Packed(batch_id, corridors, packed, offers, taken)
+    given = b"".join(number(party, 2) + number(units, 8) for party, units in shares)
+    return Packed(batch_id, corridors, packed, offers, taken, given)

@@ -169,12 +169,13 @@ class Batch:
     quotes: list[Quote] = field(default_factory=list)
     quote_signatures: list[bytes] = field(default_factory=list)
     fills: list[tuple[int, int]] = field(default_factory=list)
+    shares: list[tuple[int, int]] = field(default_factory=list)
 
     def packed(self) -> Packed:
         """In its packed form, part by part."""
         orders = list(zip(self.orders, self.order_signatures, strict=True))
         quotes = list(zip(self.quotes, self.quote_signatures, strict=True))
-        return pack_batch(self.id, orders, quotes, self.fills)
+        return pack_batch(self.id, orders, quotes, self.fills, self.shares)
 
     def arguments(self) -> tuple[bytes]:
         """As `settle` takes them."""
@@ -266,12 +267,13 @@ class World:
         quotes: Sequence[Quote] = (),
         fills: Sequence[tuple[int, int]] = (),
         *,
+        shares: Sequence[tuple[int, int]] = (),
         batch_id: int = 1,
     ) -> Batch:
         """A batch with everything signed by its owner."""
         signed_orders = [self.sign(order) for order in orders]
         signed_quotes = [self.sign(quote) for quote in quotes]
-        return Batch(batch_id, list(orders), signed_orders, list(quotes), signed_quotes, list(fills))
+        return Batch(batch_id, list(orders), signed_orders, list(quotes), signed_quotes, list(fills), list(shares))
 
     def settle(self, batch: Batch) -> Any:
         """Settles as the settler; returns the receipt."""

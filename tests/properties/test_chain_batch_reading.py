@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainwallet.chain.contracts.batch_layout import Fill, pack_batch
+from chainwallet.chain.contracts.batch_layout import Fill, Share, pack_batch
 from chainwallet.chain.contracts.batch_reading import BatchUnreadable, read_batch, read_settle
 from chainwallet.chain.contracts.settlement_hub import encode_settle
 from chainwallet.keys.addresses import checksum_address
@@ -44,12 +44,13 @@ BATCHES = st.tuples(
     st.lists(st.tuples(ORDERS, SIGNATURES), max_size=8),
     st.lists(st.tuples(QUOTES, SIGNATURES), max_size=4),
     st.lists(st.builds(Fill, st.integers(0, 3), AMOUNTS), max_size=4),
+    st.lists(st.builds(Share, st.integers(0, 2**15 - 1), st.integers(1, 2**64 - 1), st.booleans()), max_size=4),
 )
 
 
 @given(BATCHES)
 def test_batch__packed_and_read__is_the_same(batch: tuple) -> None:  # type: ignore[type-arg]
-    batch_id, orders, quotes, fills = batch
+    batch_id, orders, quotes, fills, shares = batch
     data = encode_settle(
         batch_id,
         [order for order, _ in orders],
@@ -57,16 +58,19 @@ def test_batch__packed_and_read__is_the_same(batch: tuple) -> None:  # type: ign
         [quote for quote, _ in quotes],
         [signature for _, signature in quotes],
         fills,
+        shares,
     )
     read = read_settle(data)
     assert read.batch_id == batch_id
     assert read.orders == tuple(order for order, _ in orders)
     assert read.quotes == tuple(quote for quote, _ in quotes)
+    assert read.shares == tuple(shares)
 
 
 @given(BATCHES, st.integers(1, 40))
 def test_batch__cut_short_or_stretched__is_refused(batch: tuple, by: int) -> None:  # type: ignore[type-arg]
-    packed = pack_batch(*batch)
+    batch_id, orders, quotes, fills, _ = batch
+    packed = pack_batch(batch_id, orders, quotes, fills)  # a share cut off whole leaves another batch
     for wrong in (packed[:-by], packed + bytes(by)):
         with pytest.raises(BatchUnreadable):
             read_batch(wrong)

@@ -35,7 +35,7 @@ PROMISED = (
     {
         entry["name"]
         for entry in artifact("SettlementHub")["abi"]
-        if entry["type"] == "error" and entry["name"].startswith(("Batch", "Order", "Quote", "Fill", "Exit"))
+        if entry["type"] == "error" and entry["name"].startswith(("Batch", "Order", "Quote", "Fill", "Share", "Exit"))
     }
     - {"OrderMalformed", "ExitDelayTooLong"}
     | {"NonceStale", "AccountIsFrozen", "DepositAmountMismatch", "ReentrancyGuardReentrantCall", "deposited silently"}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from chainwallet.chain.contracts.hub_events import PaymentSettled, decode_log
+from chainwallet.chain.contracts.hub_events import PaymentSettled, SurplusShared, decode_log
 from chainwallet.chain.node import Node
 from chainwallet.chain.proofs import InclusionProof, verify_inclusion
 from chainwallet.chain.transport import HttpTransport
@@ -78,6 +78,7 @@ def verify_with(receipt: Mapping[str, Any], node: Node) -> list[Check]:
             ("the node is of the right chain", _chain),
             ("the transaction is in the block, and the block in the chain", _inclusion),
             ("the hub executed exactly this order", _event),
+            ("the hub gave its payer exactly this share of what the batch saved", _improvement),
         ]
         return [_check(claim, check, evidence) for claim, check in checks]
     except (KeyError, TypeError, ValueError) as error:
@@ -149,3 +150,25 @@ def _event(evidence: _Evidence) -> str:
     if found != PaymentSettled(order.payee, evidence.receipt["order_hash"]):
         raise _Disproved(f"the event there is {found}")
     return f"PaymentSettled to {order.payee}"
+
+
+def _improvement(evidence: _Evidence) -> str:
+    """Shares name an order by its place among the batch's; a transaction of `settle` is one batch."""
+    if evidence.proof is None:
+        raise _Disproved("the transaction is not proven")
+    mine = [log for log in evidence.proof.logs if log.address == evidence.domain.hub]
+    events = [decode_log(log.topics, log.data) for log in mine]
+    payments = [event.order_hash for event in events if isinstance(event, PaymentSettled)]
+    order, wanted = evidence.order, evidence.receipt["order_hash"]
+    given = 0
+    for event in events:
+        for share in event.shares if isinstance(event, SurplusShared) else ():
+            if not share.is_makers and payments[share.index] == wanted:
+                if (share.account, share.currency) != (order.payer, order.source_currency):
+                    raise _Disproved(f"the share went to {share.account} in currency {share.currency}")
+                given += share.amount
+    found = Money(currency_by_id(order.source_currency).code, given)
+    stated = evidence.receipt.get("improvement")
+    if stated != ({"currency": found.code, "value": found.value} if given else None):
+        raise _Disproved(f"the receipt says {stated}, the hub {found}")
+    return f"{found} back to {order.payer}" if given else "none"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -56,6 +57,25 @@ class Settings(BaseSettings):
     fee_bps: int = Field(
         default=10, ge=0, le=1_000, description="Service fee on each payment, in basis points of the source amount."
     )
+    gain_customers_bps: int = Field(
+        default=5_000,
+        ge=0,
+        le=10_000,
+        description="Part of what netting saves that goes back to the payers of the batch, in basis points.",
+    )
+    gain_makers_bps: int = Field(
+        default=2_000,
+        ge=0,
+        le=10_000,
+        description="Part of what netting saves that goes to the makers filled in the batch, in basis points; "
+        "what is left of 10,000 is the treasury's.",
+    )
+    gain_min_minor_units: int = Field(
+        default=1,
+        ge=0,
+        le=1_000_000,
+        description="Least share of a gain that is paid out, in minor units (cents) of its currency; 0: every 1e-6.",
+    )
     cost_bps_max: int = Field(
         default=1_000,
         ge=1,
@@ -91,3 +111,9 @@ class Settings(BaseSettings):
         default=False, description="Let webhooks be sent to this machine itself: for development only."
     )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
+
+    @model_validator(mode="after")
+    def _share_no_more_than_the_gain(self) -> Self:
+        if self.gain_customers_bps + self.gain_makers_bps > 10_000:
+            raise ValueError("gain_customers_bps and gain_makers_bps are together at most 10,000")
+        return self

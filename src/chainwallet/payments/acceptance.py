@@ -269,6 +269,7 @@ class Acceptance:
                     "target_currency": c.quote.target_currency,
                     "target_units": order.target_units,
                     "fee_units": c.quote.fee_units,
+                    "spread_units": c.quote.spread_units,
                     "nonce": order.nonce,
                     "deadline": order.deadline,
                     "memo": order.memo,

@@ -23,6 +23,7 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import InvalidAmount, Money, currency, quantise_down, quantise_up
 from chainwallet.market.errors import MarketRateStale
+from chainwallet.market.gain import spread_units
 from chainwallet.market.model import Book, Leg
 from chainwallet.market.rates import Fixing, MidMarket, RateSource
 from chainwallet.payments.market_view import MarketView, view_market
@@ -79,6 +80,7 @@ class Quote:
 
     `market_root` and `market_taken_at` name the snapshot of the market that it was priced on.
     `terms` are its corridor's: None only for quotes from before there were corridors.
+    `spread_units` is what the makers of the legs earn at mid, in the source currency.
     """
 
     id: str
@@ -88,6 +90,7 @@ class Quote:
     target_currency: str
     target_units: int
     fee_units: int
+    spread_units: int
     rate: str
     mid_rate: str
     cost_bps: Decimal
@@ -112,6 +115,7 @@ class QuoteRow(SQLModel, table=True):
     target_currency: str
     target_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
     fee_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    spread_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     rate: str
     mid_rate: str
     cost_bps: Decimal = Field(sa_column=Column(Numeric(12, 2), nullable=False))
@@ -229,7 +233,8 @@ class Pricer:
         that its corridor and the market have against it.
         """
         now = utc_now()
-        mids, view, corridors = MidMarket(self._fixing(now)), view or self.view, self._corridors.map
+        fixing, view, corridors = self._fixing(now), view or self.view, self._corridors.map
+        mids = MidMarket(fixing)
         name = None if request.source == request.target else view.name
         verdict = corridors.decide(request.facts(now), mids)
         corridor = verdict.corridor
@@ -261,6 +266,7 @@ class Pricer:
             target_currency=request.target,
             target_units=target_units,
             fee_units=fee_units,
+            spread_units=spread_units(legs, request.source, fixing),
             rate=_decimal(target_units, source_units - fee_units),
             mid_rate=_decimal(mid.numerator, mid.denominator),
             cost_bps=cost_bps,
@@ -391,7 +397,7 @@ def quotes_query(quote_ids: Iterable[str]) -> Query[dict[str, tuple[Quote, bool]
 
 def _quote(row: Any) -> Quote:
     found = dict(zip(_COLUMNS, row, strict=False))
-    exact = {name: int(found[name]) for name in ("source_units", "target_units", "fee_units")}
+    exact = {name: int(found[name]) for name in ("source_units", "target_units", "fee_units", "spread_units")}
     return Quote(**(found | exact))
 
 

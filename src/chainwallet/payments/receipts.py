@@ -11,7 +11,7 @@ from chainwallet.keys.intents import Domain
 from chainwallet.keys.typed_data import typed_data
 from chainwallet.kit.database import ask
 from chainwallet.kit.errors import ChainwalletError
-from chainwallet.kit.money import Money
+from chainwallet.kit.money import Money, currency_by_id
 from chainwallet.payments.executions import ExecutionNotReady, ExecutionWithoutMarket, execution, summary_of
 from chainwallet.payments.particulars import particulars_of
 from chainwallet.payments.quotes import quotes_query
@@ -50,6 +50,7 @@ def receipt(session: Session, transfer_id: str, domain: Domain, *, operator: str
         "order": typed_data(domain, order.signed()),
         "order_hash": order.order_hash,
         "signature": "0x" + bytes(order.signature).hex(),
+        "improvement": _improvement(session, event),
         "settlement": {
             "chain_id": domain.chain_id,
             "hub": domain.hub,
@@ -61,6 +62,22 @@ def receipt(session: Session, transfer_id: str, domain: Domain, *, operator: str
         },
         "execution": _execution_part(session, transfer_id, domain, operator),
     }
+
+
+def _improvement(session: Session, settled: ChainEvent) -> dict[str, str] | None:
+    """What the payment's batch gave back to its payer; None for nothing. The share names the order by its place."""
+    events = session.exec(
+        select(ChainEvent)
+        .where(ChainEvent.tx_hash == settled.tx_hash, ChainEvent.block_hash == settled.block_hash)
+        .order_by(col(ChainEvent.log_index))
+    ).all()
+    payments = [event.log_index for event in events if event.name == "PaymentSettled"]
+    for event in events:
+        for share in event.payload.get("shares", ()):
+            if not share["isMakers"] and payments[share["index"]] == settled.log_index:
+                amount = Money(currency_by_id(share["currency"]).code, int(share["amount"]))
+                return {"currency": amount.code, "value": amount.value}
+    return None
 
 
 def _execution_part(session: Session, transfer_id: str, domain: Domain, operator: str) -> dict[str, Any] | None:

@@ -71,7 +71,7 @@ def book_events(session: Session, *, up_to_block: int, treasury: str, limit: int
     drafts = _deposits(session, by_name["Deposited"], owners)
     payments, transfer_ids = _payments(session, by_name["PaymentSettled"], orders, owners)
     drafts += payments
-    drafts += _batches(session, events, by_name)
+    drafts += _batches(session, events, by_name, owners)
     settled = advance(session, transfer_ids, TransferStatus.SETTLED)
     acts = follow_owners(session, events, owners)
     mark_matched(session, [event.id for event in events])
@@ -139,7 +139,8 @@ def _orders(session: Session, events: Sequence[OpenEvent]) -> dict[str, PlacedOr
 
 def _addresses(events: Sequence[OpenEvent], orders: Mapping[str, PlacedOrder]) -> set[str]:
     parties = {address for order in orders.values() for address in (order.payer, order.payee)}
-    return parties | {event.payload["account"] for event in events if "account" in event.payload}
+    shared = {share["account"] for event in events for share in event.payload.get("shares", ())}
+    return parties | shared | {event.payload["account"] for event in events if "account" in event.payload}
 
 
 def _deposits(session: Session, events: Sequence[OpenEvent], owners: Owners) -> list[Draft]:
@@ -187,7 +188,9 @@ def _payments(
     return drafts, transfer_ids
 
 
-def _batches(session: Session, events: Sequence[OpenEvent], by_name: dict[str, list[OpenEvent]]) -> list[Draft]:
+def _batches(
+    session: Session, events: Sequence[OpenEvent], by_name: dict[str, list[OpenEvent]], owners: Owners
+) -> list[Draft]:
     quotes = _filled_quotes(session, by_name["QuoteFilled"])
     drafts: dict[str, Draft] = {}
     news = still_open(session, [int(event.payload["batchId"]) for event in by_name["BatchSettled"]])
@@ -211,6 +214,10 @@ def _batches(session: Session, events: Sequence[OpenEvent], by_name: dict[str, l
             sold, bought = int(event.payload["sold"]), int(event.payload["bought"])
             draft.move(customer_account(quote.maker_id, quote.sell), clearing_account(quote.sell), sold)
             draft.move(clearing_account(quote.buy), customer_account(quote.maker_id, quote.buy), bought)
+        elif event.name == "SurplusShared":
+            for share in event.payload["shares"]:
+                code = currency_by_id(share["currency"]).code
+                draft.move(clearing_account(code), owners.account(share["account"], code), int(share["amount"]))
         elif event.name == "SurplusCollected":
             code = currency_by_id(event.payload["currency"]).code
             draft.move(clearing_account(code), treasury_account(code), int(event.payload["amount"]))

@@ -170,6 +170,10 @@ class _Booker:
             sell, buy = currency_by_id(quote.sell_currency).code, currency_by_id(quote.buy_currency).code
             entry.move(_owner(quote.maker, sell), _clearing(sell), int(told["sold"]))
             entry.move(_clearing(buy), _owner(quote.maker, buy), int(told["bought"]))
+        elif event.name == "SurplusShared":
+            for share in told["shares"]:
+                code = currency_by_id(share["currency"]).code
+                entry.move(_clearing(code), _owner(share["account"], code), int(share["amount"]))
         elif event.name == "SurplusCollected":
             code = currency_by_id(told["currency"]).code
             entry.move(_clearing(code), _owner(self._treasury, code), int(told["amount"]))

@@ -11,11 +11,12 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Numeric, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from chainwallet.chain.contracts.settlement_hub import Fill, encode_settle, touched_positions
+from chainwallet.chain.contracts.settlement_hub import Fill, Share, encode_settle, touched_positions
 from chainwallet.keys.signers import Signer
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import insert_many
 from chainwallet.kit.errors import ChainwalletError
+from chainwallet.kit.money import Money
 from chainwallet.ledger import (
     AccountKey,
     AccountKind,
@@ -27,6 +28,7 @@ from chainwallet.ledger import (
     swap_holds,
 )
 from chainwallet.market.clearing import clear
+from chainwallet.market.gain import NO_GAIN, Charged, Gain, GainRule, keep_for_shares
 from chainwallet.market.model import Clearing, Leg, OrderFlow
 from chainwallet.market.rates import MidMarket
 from chainwallet.settlement.lanes import Call, ChainTx, Fees, TxKind, TxStatus, store_calls
@@ -37,7 +39,7 @@ QUOTE_LASTS_S = 15  # a quote must outlive the mining of the batch that fills it
 GAS_MAX = 16_700_000  # a transaction's cap is 16,777,216 (EIP-7825)
 # Bounds, not estimates: every payee, maker and treasury position is taken to be new, every quote drawn on for the first
 # time, and every signature one of secp256k1.
-GAS_FIXED, GAS_PER_CURRENCY, GAS_PER_ORDER, GAS_PER_FILL = 100_000, 24_000, 40_000, 65_000
+GAS_FIXED, GAS_PER_CURRENCY, GAS_PER_ORDER, GAS_PER_FILL, GAS_PER_SHARE = 100_000, 24_000, 40_000, 65_000, 3_000
 SLOTS_WORTH_LISTING = 25  # below that, an access list costs more gas than it saves (docs/gas.md)
 
 
@@ -61,7 +63,10 @@ class BatchStatus(StrEnum):
 
 
 class Batch(SQLModel, table=True):
-    """One settlement transaction. The `*_usd_units` are values at mid when the batch was closed."""
+    """One settlement transaction. The `*_usd_units` are values at mid when the batch was closed.
+
+    `surplus` is all that it left over, `gain` what netting saved of it, `gain_payers` and `gain_makers` what they got.
+    """
 
     __tablename__ = "batch"
     __table_args__ = (Index("ix_batch_open", "id", postgresql_where=text("status = 'submitted'")),)
@@ -75,6 +80,9 @@ class Batch(SQLModel, table=True):
     surplus_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
     maker_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
     maker_alone_usd_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    gain_usd_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
+    gain_payers_usd_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
+    gain_makers_usd_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     settled_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
 
@@ -97,13 +105,26 @@ class BatchFill(SQLModel, table=True):
     bought_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
 
 
+class BatchShare(SQLModel, table=True):
+    """What netting gave to a payer, whose transfer is `party`, or to the maker of the quote `party`."""
+
+    __tablename__ = "batch_share"
+
+    batch_id: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    party: str = Field(primary_key=True)
+    is_makers: bool
+    currency: str
+    units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A batch as it would be: the orders that settle, in their order, and the fills that fund them."""
+    """A batch as it would be: the orders that settle, in their order, the fills that fund them, and who gains."""
 
     orders: tuple[PlacedOrder, ...]
     clearing: Clearing
     quotes: Mapping[str, MakerQuote]
+    gain: Gain = NO_GAIN
 
     def encode(self, batch_id: int) -> bytes:
         """The hub's `settle` call for this batch."""
@@ -116,14 +137,21 @@ class Draft:
             [self.quotes[quote_id].signed() for quote_id in used],
             [bytes(self.quotes[quote_id].signature) for quote_id in used],
             [Fill(index[fill.offer_id], fill.sold_units) for fill in self.clearing.fills],
+            self._shares(index),
         )
+
+    def _shares(self, quotes: Mapping[str, int]) -> list[Share]:
+        payments = self.gain.payments
+        shares = [Share(i, payments[order.id]) for i, order in enumerate(self.orders) if order.id in payments]
+        return shares + [Share(quotes[key], units, is_makers=True) for key, units in sorted(self.gain.offers.items())]
 
     @property
     def gas_limit(self) -> int:
         named = {code for order in self.orders for code in (order.source_currency, order.target_currency)}
         named |= {code for fill in self.clearing.fills for code in (fill.sell, fill.buy)}
         bound = GAS_FIXED + GAS_PER_CURRENCY * len(named) + GAS_PER_ORDER * len(self.orders)
-        return min(GAS_MAX, bound + GAS_PER_FILL * len(self.clearing.fills))
+        bound += GAS_PER_FILL * len(self.clearing.fills)
+        return min(GAS_MAX, bound + GAS_PER_SHARE * (len(self.gain.payments) + len(self.gain.offers)))
 
     def slots(self, treasury: str) -> tuple[bytes, ...]:
         """The hub's storage that this batch will touch, where naming it in the transaction saves gas."""
@@ -142,16 +170,23 @@ def legs_of(orders: Sequence[PlacedOrder]) -> Counter[str]:
     return reserved
 
 
-def draft_batch(session: Session, mids: MidMarket, *, limit: int) -> Draft | None:
-    """Clear the oldest placed orders over the live quotes. None when nothing waits; no orders if none can settle."""
+def draft_batch(session: Session, mids: MidMarket, *, limit: int, rule: GainRule | None = None) -> Draft | None:
+    """Clear the oldest placed orders over the live quotes. None when nothing waits; no orders if none can settle.
+
+    `rule` says who gets what netting saves; without one it is the treasury's.
+    """
     orders = placed_orders(session, limit=limit)
     if not orders:
         return None
     while True:
         book = live_book(session, lasting_s=QUOTE_LASTS_S, released=legs_of(orders))
-        clearing = clear(book, [_flow(order) for order in orders], mids)
+        flows = [_flow(order) for order in orders]
+        clearing = clear(book, flows, mids)
         if len(clearing.settled) == len(orders):
-            return Draft(tuple(orders), clearing, _quotes(session, clearing))
+            gain = NO_GAIN
+            if rule is not None:
+                clearing, gain = keep_for_shares(book, flows, clearing, [_charged(one) for one in orders], mids, rule)
+            return Draft(tuple(orders), clearing, _quotes(session, clearing), gain)
         # What is reserved for payments that are set aside stays theirs: clear again without them and without it.
         settled = set(clearing.settled)
         orders = [order for order in orders if order.id in settled]
@@ -166,6 +201,10 @@ def _flow(order: PlacedOrder) -> OrderFlow:
         target_units=int(order.target_units),
         lane=f"{order.payer}/{order.source_currency}",
     )
+
+
+def _charged(order: PlacedOrder) -> Charged:
+    return Charged(order.id, order.source_currency, int(order.spread_units), int(order.fee_units))
 
 
 def _quotes(session: Session, clearing: Clearing) -> dict[str, MakerQuote]:
@@ -215,6 +254,7 @@ def commit_batch(
     session.add(_batch_row(batch_id, draft, mids))
     session.flush()
     insert_many(session, BatchFill, [_fill_row(batch_id, quote_id, draft) for quote_id in sorted(filled)])
+    insert_many(session, BatchShare, [share.model_dump() for share in _share_rows(batch_id, draft)])
     fillers = _makers_accounts(session, draft)
     if use_quotes(session, reserve={key: -units for key, units in legs.items()}, fill=filled) != {*legs, *filled}:
         raise BatchStale("A maker's quote was taken meanwhile; the batch is drafted again.")
@@ -242,6 +282,7 @@ def _batch_row(batch_id: int, draft: Draft, mids: MidMarket) -> Batch:
     def usd(units: int, code: str) -> int:
         return mids.value_units(int(units), code, "USD")
 
+    shares = _share_rows(batch_id, draft)
     return Batch(
         id=batch_id,
         payments=len(draft.orders),
@@ -251,8 +292,21 @@ def _batch_row(batch_id: int, draft: Draft, mids: MidMarket) -> Batch:
         surplus_usd_units=sum(usd(units, code) for code, units in draft.clearing.surplus_units.items()),
         maker_usd_units=sum(usd(fill.sold_units, fill.sell) for fill in draft.clearing.fills),
         maker_alone_usd_units=sum(usd(int(leg["sold_units"]), leg["sell"]) for o in draft.orders for leg in o.legs),
+        gain_usd_units=usd(int(draft.gain.value), "EUR"),
+        gain_payers_usd_units=sum(usd(share.units, share.currency) for share in shares if not share.is_makers),
+        gain_makers_usd_units=sum(usd(share.units, share.currency) for share in shares if share.is_makers),
         created_at=utc_now(),
     )
+
+
+def _share_rows(batch_id: int, draft: Draft) -> list[BatchShare]:
+    source = {order.id: order.source_currency for order in draft.orders}
+    bought = {fill.offer_id: fill.buy for fill in draft.clearing.fills}
+    return [
+        BatchShare(batch_id=batch_id, party=party, is_makers=is_makers, currency=currencies[party], units=units)
+        for is_makers, currencies, shares in ((False, source, draft.gain.payments), (True, bought, draft.gain.offers))
+        for party, units in shares.items()
+    ]
 
 
 def _fill_row(batch_id: int, quote_id: str, draft: Draft) -> dict[str, object]:
@@ -341,6 +395,27 @@ def find_batch(session: Session, batch_id: int) -> tuple[Batch, list[BatchFill],
         ChainTx.kind == TxKind.SETTLE, ChainTx.reference == str(batch_id), ChainTx.status != TxStatus.REPLACED
     )
     return batch, list(fills), list(transfers), session.exec(statement).first()
+
+
+def batch_shares(session: Session, batch_id: int) -> list[BatchShare]:
+    """What netting gave to whom in a batch."""
+    return list(
+        session.exec(
+            select(BatchShare)
+            .where(BatchShare.batch_id == batch_id)
+            .order_by(col(BatchShare.is_makers), col(BatchShare.party))
+        )
+    )
+
+
+def share_of(session: Session, order_id: str) -> Money | None:
+    """What netting gave back to an order's payer, in the batch that has the order now."""
+    row = session.exec(
+        select(BatchShare)
+        .join(PlacedOrder, col(PlacedOrder.id) == BatchShare.party)
+        .where(PlacedOrder.batch_id == BatchShare.batch_id, BatchShare.party == order_id)
+    ).first()
+    return None if row is None else Money(row.currency, int(row.units))
 
 
 def batch_flows(session: Session, batch_id: int) -> tuple[list[OrderFlow], list[Leg]]:

@@ -26,7 +26,10 @@ class OrderStatus(StrEnum):
 
 
 class PlacedOrder(SQLModel, table=True):
-    """A signed order. `id` is its transfer's id; `legs` are the makers' amounts reserved for it."""
+    """A signed order. `id` is its transfer's id; `legs` are the makers' amounts reserved for it.
+
+    `spread_units` is what the makers that priced it would have earned at mid, in the source currency.
+    """
 
     __tablename__ = "payment_order"
     __table_args__ = (
@@ -43,6 +46,7 @@ class PlacedOrder(SQLModel, table=True):
     target_currency: str
     target_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
     fee_units: int = Field(sa_column=Column(Numeric(38, 0), nullable=False))
+    spread_units: int = Field(default=0, sa_column=Column(Numeric(38, 0), nullable=False, server_default="0"))
     nonce: int = Field(sa_column=Column(BigInteger, nullable=False))
     deadline: int = Field(sa_column=Column(BigInteger, nullable=False))
     memo: bytes = Field(sa_column=Column(LargeBinary, nullable=False))

@@ -157,7 +157,7 @@ def test_settle__packed_batch_cut_at_any_byte__refused(world: World, payer: str)
         assert packed_refused(world, packed[:kept]) == Refusal("BatchMalformed"), kept
 
 
-@pytest.mark.parametrize("extra", [1, 4, 18, 20, 99])
+@pytest.mark.parametrize("extra", [1, 4, 9, 18, 99])
 def test_settle__bytes_left_over__refused(world: World, payer: str, extra: int) -> None:
     (packed,) = two_of_each(world, payer).arguments()
     assert packed_refused(world, packed + bytes(extra)) == Refusal("BatchMalformed")

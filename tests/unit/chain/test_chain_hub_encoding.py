@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chainwallet.chain.contracts import access_manager, currency_token, settlement_hub
 from chainwallet.chain.contracts.artifacts import CONTRACTS, artifact, error_types, selector, topic
 from chainwallet.chain.contracts.batch_layout import pack_batch, pack_signature
-from chainwallet.chain.contracts.hub_events import _PARSERS, PaymentSettled, decode_log
+from chainwallet.chain.contracts.hub_events import _PARSERS, PaymentSettled, SharedSurplus, SurplusShared, decode_log
 from chainwallet.chain.contracts.settlement_hub import (
     DEPOSIT_TYPES,
     Fill,
@@ -181,6 +181,19 @@ def test_decode_log__positions__follow_the_declaration() -> None:
         "bought": "4",
     }
     assert event.key == f"0x{0xB2:064x}"
+
+
+@given(st.lists(st.builds(SharedSurplus, addresses, u16, u64, st.integers(0, 2**15 - 1), st.booleans()), max_size=4))
+def test_decode_log__shares__a_word_each(shares: list[SharedSurplus]) -> None:
+    packed = [
+        (share.index | share.is_makers << 15) << 240
+        | share.amount << 176
+        | share.currency << 160
+        | int(share.account, 16)
+        for share in shares
+    ]
+    event = decode_log([topic("SurplusShared(uint256[])")], encode(("uint256[]",), (packed,)))
+    assert event == SurplusShared(tuple(shares))
 
 
 def test_decode_log__an_address_and_a_hash__is_a_payment() -> None:

@@ -26,6 +26,7 @@ FIGURES: dict[str, Any] = {
     "accepted_to_settled_ms": {"p50": 812.4, "p99": 2_410.0},
     "reconciled": True,
     "receipts_verified": 20,
+    "executions_verified": 20,
     "rates_date": "2026-10-30",
     "chain": "anvil 31337",
     "seconds": 41.2,

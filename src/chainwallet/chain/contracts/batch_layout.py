@@ -22,9 +22,12 @@ _NUMBERS = Struct(">QQII")  # source amount, target amount, nonce, deadline
 _WIDE_NUMBERS = Struct(">16s16sQQ")
 _QUOTE = Struct(">B20sH16sH16sQQ")  # kind, maker, sell currency, most sold, buy currency, its price, nonce, deadline
 _FILL = Struct(">H16s")  # quote, amount sold
+_SHARE = Struct(">HQ")  # whose, amount
 
 _SECP256K1, _CONTRACT_ACCOUNT, _PASSKEY = 0, 1, 2
 _WIDE, _PAYEE_BY_PLACE = 0x40, 0x80
+OF_MAKER = 0x8000
+SHARE_UNITS_MAX = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,30 @@ class Fill:
     sold_units: int
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Gives `units` of what the batch leaves over to the payer of the order at an index, in its source currency.
+
+    Or to the maker of the quote at `index`, in the currency that it buys. Orders' shares stand in the orders' sequence,
+    one at most for each.
+    """
+
+    index: int
+    units: int
+    is_makers: bool = False
+
+    @property
+    def party(self) -> int:
+        """The index as the layout has it."""
+        return self.index | OF_MAKER if self.is_makers else self.index
+
+
 def pack_batch(
     batch_id: int,
     orders: Sequence[tuple[PaymentOrder, bytes]],
     quotes: Sequence[tuple[MakerQuote, bytes]],
     fills: Sequence[Fill],
+    shares: Sequence[Share] = (),
 ) -> bytes:
     """The bytes that `settle` takes; ValueError if a list is longer than the layout can count.
 
@@ -55,9 +77,10 @@ def pack_batch(
         header = _HEADER.pack(batch_id, len(corridors), len(order_bytes), len(quote_bytes), len(fills))
         pairs = [_CORRIDOR.pack(*pair) for pair in corridors]
         taken = [_FILL.pack(fill.quote, _u128(fill.sold_units)) for fill in fills]
+        given = [_SHARE.pack(share.party, share.units) for share in shares]
     except struct.error as failed:
         raise ValueError(f"This batch is larger than its layout can say: {failed}.") from failed
-    return b"".join((header, *pairs, order_bytes, quote_bytes, *taken))
+    return b"".join((header, *pairs, order_bytes, quote_bytes, *taken, *given))
 
 
 def pack_signature(signature: bytes) -> tuple[int, bytes]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
+from chainwallet.chain.contracts.batch_layout import OF_MAKER, Share
 from chainwallet.chain.contracts.settlement_hub import SETTLE
 from chainwallet.keys.addresses import checksum_address
 from chainwallet.keys.intents import MakerQuote, PaymentOrder
@@ -20,7 +21,8 @@ _HEADER, _CORRIDOR = Struct(">QHIIH"), Struct(">HH")
 _ORDER_HEAD, _NUMBERS, _WIDE_NUMBERS = Struct(">BH20s"), Struct(">QQII"), Struct(">16s16sQQ")
 _QUOTE = Struct(">B20sH16sH16sQQ")
 _KIND, _WIDE, _PAYEE_BY_PLACE = 0x07, 0x40, 0x80
-_SECP256K1_BYTES = 64
+_SHARE = Struct(">HQ")
+_SECP256K1_BYTES, _FILL_BYTES = 64, 18
 
 
 class BatchUnreadable(ChainwalletError):
@@ -30,11 +32,12 @@ class BatchUnreadable(ChainwalletError):
 
 @dataclass(frozen=True, slots=True)
 class ReadBatch:
-    """The orders and quotes of a batch, in its sequence, without their signatures."""
+    """The orders, quotes and shares of a batch, in its sequence, without signatures and fills."""
 
     batch_id: int
     orders: tuple[PaymentOrder, ...]
     quotes: tuple[MakerQuote, ...]
+    shares: tuple[Share, ...] = ()
 
 
 def read_settle(data: bytes) -> ReadBatch:
@@ -68,9 +71,16 @@ class _Reader:
         end_of_quotes = end_of_orders + quote_bytes
         while self._at < end_of_quotes:
             quotes.append(self._quote())
-        if self._at != end_of_quotes or self._at + 18 * fills != len(self._batch):
+        if self._at != end_of_quotes or self._at + _FILL_BYTES * fills > len(self._batch):
             raise BatchUnreadable("The sections of the batch are not where its header says.")
-        return ReadBatch(batch_id, tuple(orders), tuple(quotes))
+        self._at += _FILL_BYTES * fills
+        shares = []
+        while self._at < len(self._batch):
+            party, units = self._take(_SHARE)
+            if not units:
+                raise BatchUnreadable("A share of nothing: these bytes are no part of the batch.")
+            shares.append(Share(party & ~OF_MAKER, units, bool(party & OF_MAKER)))
+        return ReadBatch(batch_id, tuple(orders), tuple(quotes), tuple(shares))
 
     def _order(self, pairs: list[tuple[int, int]]) -> PaymentOrder:
         flags, corridor, payer = self._take(_ORDER_HEAD)

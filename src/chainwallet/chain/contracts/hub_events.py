@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from chainwallet.chain.contracts.artifacts import topic
+from chainwallet.chain.contracts.batch_layout import OF_MAKER
 from chainwallet.keys.addresses import checksum_address
 
 
@@ -68,8 +69,48 @@ class QuoteFilled:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedSurplus:
+    """One share: `account` got `amount` of `currency` as the payer of an order, or the maker of a quote.
+
+    `index` is that of the order or quote in the batch.
+    """
+
+    account: str
+    currency: int
+    amount: int
+    index: int
+    is_makers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SurplusShared:
+    """Parts of what a batch left over went to its payers and makers."""
+
+    name: ClassVar[str] = "SurplusShared"
+    shares: tuple[SharedSurplus, ...]
+
+    @property
+    def key(self) -> str:
+        return ""  # found by its transaction, which settles one batch
+
+    def payload(self) -> dict[str, Any]:
+        return {
+            "shares": [
+                {
+                    "account": share.account,
+                    "currency": share.currency,
+                    "amount": str(share.amount),
+                    "index": share.index,
+                    "isMakers": share.is_makers,
+                }
+                for share in self.shares
+            ]
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class SurplusCollected:
-    """What a batch left over in a currency went to the treasury."""
+    """What a batch left over in a currency, and shared with nobody, went to the treasury."""
 
     name: ClassVar[str] = "SurplusCollected"
     currency: int
@@ -202,6 +243,7 @@ HubEvent = (
     Deposited
     | PaymentSettled
     | QuoteFilled
+    | SurplusShared
     | SurplusCollected
     | BatchSettled
     | CurrencyListed
@@ -226,6 +268,18 @@ def _hash(word: bytes) -> str:
     return "0x" + word.hex()
 
 
+def _share(word: bytes) -> SharedSurplus:
+    """Two bytes whose (of a maker from OF_MAKER up), eight of amount, two of currency, twenty of account."""
+    party = _number(word[:2])
+    return SharedSurplus(
+        account=_address(word),
+        currency=_number(word[10:12]),
+        amount=_number(word[2:10]),
+        index=party & ~OF_MAKER,
+        is_makers=bool(party & OF_MAKER),
+    )
+
+
 # Indexed arguments are topics 1 to 3, the others words of the data, each in the order of the declaration.
 _PARSERS: dict[bytes, Callable[[_Words, _Words], HubEvent]] = {
     topic("Deposited(address,uint16,uint128,bytes32)"): lambda t, d: Deposited(
@@ -234,6 +288,7 @@ _PARSERS: dict[bytes, Callable[[_Words, _Words], HubEvent]] = {
     topic("QuoteFilled(address,bytes32,uint128,uint128)"): lambda t, d: QuoteFilled(
         _address(t[1]), _hash(t[2]), _number(d[0]), _number(d[1])
     ),
+    topic("SurplusShared(uint256[])"): lambda _, d: SurplusShared(tuple(_share(word) for word in d[2:])),
     topic("SurplusCollected(uint16,uint128)"): lambda t, d: SurplusCollected(_number(t[1]), _number(d[0])),
     topic("BatchSettled(uint64,uint256,uint256)"): lambda t, d: BatchSettled(
         _number(t[1]), _number(d[0]), _number(d[1])

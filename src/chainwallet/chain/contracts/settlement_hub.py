@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from eth_abi.abi import decode
 
 from chainwallet.chain.contracts.artifacts import selector
-from chainwallet.chain.contracts.batch_layout import Fill, pack_batch, pack_signature
+from chainwallet.chain.contracts.batch_layout import Fill, Share, pack_batch, pack_signature
 from chainwallet.chain.contracts.hub_events import HubEvent, decode_log
 from chainwallet.keys.addresses import ZERO_ADDRESS, address_bytes, checksum_address, parse_address
 from chainwallet.keys.intents import ExitOrder, MakerQuote, PaymentOrder
 
-__all__ = ["Fill", "HubDeposit", "PendingExit", "Position", "SettlementHub", "encode_settle"]
+__all__ = ["Fill", "HubDeposit", "PendingExit", "Position", "SettlementHub", "Share", "encode_settle"]
 
 if TYPE_CHECKING:
     from chainwallet.chain.blocks import Log
@@ -85,6 +85,7 @@ def encode_settle(
     quotes: Sequence[MakerQuote],
     quote_signatures: Sequence[bytes],
     fills: Sequence[Fill],
+    shares: Sequence[Share] = (),
 ) -> bytes:
     """The call data of `settle`. A signature is 65 or 64 bytes, a passkey's assertion, or what a contract accepts."""
     batch = pack_batch(
@@ -92,6 +93,7 @@ def encode_settle(
         list(zip(orders, order_signatures, strict=True)),
         list(zip(quotes, quote_signatures, strict=True)),
         fills,
+        shares,
     )
     return SETTLE + _word(32) + _bytes(batch)
 

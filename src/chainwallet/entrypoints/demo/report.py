@@ -115,10 +115,16 @@ def _optional_rows(figures: Mapping[str, Any]) -> list[Row]:
     if figures.get("customer_cost_bps") is not None:
         rows.append(("customers were charged", _bps(figures["customer_cost_bps"]), "of mid, on average, fee included"))
     if figures.get("netting_gain_usd") is not None:
-        rows.append(("netting earned", _usd(figures["netting_gain_usd"]), "kept as the hub's surplus"))
+        rows.append(("netting saved", _usd(figures["netting_gain_usd"]), _split(figures.get("gain_shared_usd"))))
     if figures.get("memory_mb") is not None:
         rows.append(("memory at most", f"{_count(figures['memory_mb'])} MB", ""))
     return rows
+
+
+def _split(shared: Mapping[str, Any] | None) -> str:
+    if shared is None:
+        return "left over in the hub"
+    return ", ".join(f"{who} {_usd(amount)}" for who, amount in shared.items())
 
 
 def _figure_table(rows: list[Row]) -> Table:

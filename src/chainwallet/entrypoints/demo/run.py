@@ -182,6 +182,7 @@ def _batch_figures(batches: Sequence[Json]) -> Json:
     gas = sum(batch["gas_used"] for batch in settled)
     source, target = _usd(settled, "source"), _usd(settled, "target")
     fee, surplus = _usd(settled, "fee"), _usd(settled, "surplus")
+    gain = {name: round(_usd(settled, f"gain_{name}"), 2) for name in ("payers", "makers")}
     return {
         "batches": len(settled),
         "gas_total": gas,
@@ -191,6 +192,7 @@ def _batch_figures(batches: Sequence[Json]) -> Json:
         "maker_volume_usd": round(_usd(settled, "maker_volume")),
         "maker_volume_usd_unnetted": round(_usd(settled, "maker_volume_alone")),
         "netting_gain_usd": round(surplus - fee, 2),
+        "gain_shared_usd": gain | {"treasury": round(surplus - fee - sum(gain.values()), 2)},
     }
 
 

@@ -75,7 +75,7 @@ def _batch(services: Services) -> bool:
     """Draft, clear, simulate and commit one batch. What would break it is found here, by name, not on chain."""
     for attempt in range(1, ATTEMPTS + 1):
         with services.database.transaction() as session:
-            draft = draft_batch(session, services.mids, limit=services.settings.batch_max)
+            draft = draft_batch(session, services.mids, limit=services.settings.batch_max, rule=services.gain_rule)
             batch_id = next_batch_id(session) if draft is not None and draft.orders else 0
         if draft is None or not draft.orders:
             return False

@@ -19,7 +19,16 @@ from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import Money, format_units
 from chainwallet.market.picture import batch_svg
-from chainwallet.settlement.batches import Batch, BatchFill, BatchUnknown, batch_flows, find_batch, list_batches
+from chainwallet.settlement.batches import (
+    Batch,
+    BatchFill,
+    BatchShare,
+    BatchUnknown,
+    batch_flows,
+    batch_shares,
+    find_batch,
+    list_batches,
+)
 from chainwallet.settlement.lanes import ChainTx
 
 router = new_router(tag="batches")
@@ -34,7 +43,11 @@ class BatchUsdOut(BaseModel):
     source: str = Field(description="What the payers sent.")
     target: str = Field(description="What the payees got.")
     fee: str = Field(description="The service's fees, contained in the surplus.")
-    surplus: str = Field(description="What is left for the treasury: fees, and the spread that netting spared.")
+    surplus: str = Field(description="What the batch left over: fees, what netting saved of the spread, rounding.")
+    gain: str = Field(description="What netting saved: the spread charged, less what makers earned.")
+    gain_payers: str = Field(description="What of the surplus went back to the payers.")
+    gain_makers: str = Field(description="What of the surplus went to the makers.")
+    treasury: str = Field(description="What of the surplus was left for the treasury.")
     maker_volume: str = Field(description="What the makers sold.")
     maker_volume_alone: str = Field(description="What the makers would have sold had each payment gone alone.")
 
@@ -58,9 +71,18 @@ class FillOut(BaseModel):
     bought: AmountOut
 
 
+class ShareOut(BaseModel):
+    """A part of the surplus: for the payer of a transfer, or for the maker of a quote."""
+
+    transfer_id: str | None
+    maker_quote_id: str | None
+    amount: AmountOut
+
+
 class BatchWholeOut(BatchOut):
     transfers: list[str]
     fills: list[FillOut]
+    shares: list[ShareOut]
 
 
 class BatchPage(BaseModel):
@@ -93,7 +115,9 @@ def get_batch(batch_id: BatchId, request: Request, principal: Operator) -> Respo
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
         batch, fills, transfers, tx = find_batch(session, batch_id)
-    return json_response({**show(batch, tx), "transfers": transfers, "fills": [_fill(fill) for fill in fills]})
+        shares = batch_shares(session, batch_id)
+    parts = {"fills": [_fill(fill) for fill in fills], "shares": [_share(share) for share in shares]}
+    return json_response({**show(batch, tx), "transfers": transfers, **parts})
 
 
 @router.get(
@@ -119,6 +143,10 @@ def show(batch: Batch, tx: ChainTx | None) -> dict[str, Any]:
         "target": batch.target_usd_units,
         "fee": batch.fee_usd_units,
         "surplus": batch.surplus_usd_units,
+        "gain": batch.gain_usd_units,
+        "gain_payers": batch.gain_payers_usd_units,
+        "gain_makers": batch.gain_makers_usd_units,
+        "treasury": batch.surplus_usd_units - batch.gain_payers_usd_units - batch.gain_makers_usd_units,
         "maker_volume": batch.maker_usd_units,
         "maker_volume_alone": batch.maker_alone_usd_units,
     }
@@ -132,6 +160,14 @@ def show(batch: Batch, tx: ChainTx | None) -> dict[str, Any]:
         "usd": {name: format_units(int(units), minor_digits=2) for name, units in figures.items()},
         "created_at": timestamp(batch.created_at),
         "settled_at": None if batch.settled_at is None else timestamp(batch.settled_at),
+    }
+
+
+def _share(share: BatchShare) -> dict[str, Any]:
+    return {
+        "transfer_id": None if share.is_makers else share.party,
+        "maker_quote_id": share.party if share.is_makers else None,
+        "amount": amount_json(Money(share.currency, int(share.units))),
     }
 
 

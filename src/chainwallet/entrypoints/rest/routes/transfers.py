@@ -20,7 +20,7 @@ from chainwallet.controls.identity.authenticator import AuthScopeMissing, Princi
 from chainwallet.controls.identity.customers import CustomerInvalid, CustomerSignsItself, CustomerUnknown
 from chainwallet.controls.identity.payees import PayeeAmbiguous, PayeeRef, PayeeUnknown, parties_by_id
 from chainwallet.entrypoints.rest.auth import Idempotent, require
-from chainwallet.entrypoints.rest.models import Amount, AmountOut, Id, StrictModel, Text
+from chainwallet.entrypoints.rest.models import Amount, AmountOut, Id, StrictModel, Text, amount_json
 from chainwallet.entrypoints.rest.pagination import Paged
 from chainwallet.entrypoints.rest.problems import CursorInvalid, domain_error, problem_responses
 from chainwallet.entrypoints.rest.responses import json_response
@@ -64,6 +64,7 @@ from chainwallet.payments.transfers import (
     settlement_of,
 )
 from chainwallet.records.idempotency import IdempotencyKeyInvalid, IdempotencyKeyMissing, IdempotencyKeyReused
+from chainwallet.settlement.batches import share_of
 
 router = new_router(tag="transfers")
 
@@ -158,6 +159,9 @@ class TransferOut(TermsOut):
     target_amount: AmountOut
     fee: AmountOut
     cost_bps: str
+    improvement: AmountOut | None = Field(
+        default=None, description="What netting gave back to the payer of the spread, settled in the same batch."
+    )
     purpose: str | None
     reference: str | None
     end_to_end_id: str | None
@@ -374,5 +378,7 @@ def _whole(services: Services, session: Any, transfer: Transfer) -> dict[str, An
     document = describe(transfer)
     settlement = settlement_of(session, transfer.id)
     if settlement is not None:
+        if (improvement := share_of(session, transfer.id)) is not None:
+            document["improvement"] = amount_json(improvement)
         document["settlement"] = {"chain_id": services.domain.chain_id, "hub": services.domain.hub, **settlement}
     return document
