@@ -66,6 +66,18 @@ def test_rebuild__from_the_chain_alone__zero_difference(bench: Bench, day: tuple
     assert left == [], "the database that it took is dropped"
 
 
+def test_rebuild__shares_of_what_netting_saved__zero_difference(bench: Bench) -> None:
+    bench.maker(("USD", "1000.00", "EUR", "900.00"), ("EUR", "1000.00", "USD", "1200.00"))
+    alice, bob = bench.funded(EUR="100.00"), bench.funded(USD="100.00")
+    bench.send(alice, bob, "EUR", "USD", "100.00")
+    bench.send(bob, alice, "USD", "EUR", "100.00")
+    bench.run()
+    assert bench.rows("SELECT name FROM chain_event WHERE name = 'SurplusShared'")
+    rebuilt = rebuild_books(bench.services, say=lambda _: None)
+    assert rebuilt.differences == ()
+    assert rebuilt.books.claims.units[alice.address, "EUR"] == bench.units(alice.id, "EUR")[0]
+
+
 def test_rebuild__of_business_that_goes_on__is_as_of_the_block_it_began_with(
     bench: Bench, day: tuple[Customer, Customer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

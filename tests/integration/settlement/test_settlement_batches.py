@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from chainwallet.controls.identity.customers import CustomerType
 from chainwallet.ledger import AccountKey, AccountKind, HoldPart, HoldRequest, ensure_accounts, place_holds
+from chainwallet.market.gain import GainRule
 from chainwallet.payments.endings import cancel_transfer
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import (
@@ -183,7 +184,8 @@ def test_withdrawn_quote__still_fills_what_was_reserved_of_it(bench: Bench) -> N
     assert bench.statuses(transfer_id) == ["settled"]
 
 
-def test_opposite_payments__net_without_any_fill(bench: Bench, exact: Exact) -> None:
+def test_opposite_payments__net_without_any_fill(bench: Bench, exact: Exact, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(bench.services), "gain_rule", GainRule(0, 0))  # shares: test_settlement_shares.py
     bench.maker(("USD", "1000.00", "EUR", "900.00"), ("EUR", "1000.00", "USD", "1200.00"))
     alice, bob = bench.funded(EUR="100.00"), bench.funded(USD="120.00")
     there = bench.pay(alice, bob, bench.quote("EUR", "USD", send="100.00"))
