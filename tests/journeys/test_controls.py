@@ -144,7 +144,7 @@ def test_review__the_payee_was_frozen_meanwhile__cannot_be_approved(world: World
 def test_review__the_makers_are_gone__says_so_and_keeps_waiting(world: World, busy: Busy) -> None:
     maker = world.customer("maker")
     world.fund(maker["id"], "DKK", "1000.00")
-    quote = world.maker_quote(maker["id"], "DKK", "1000.00", "EUR", "100.00")
+    quote = world.maker_quote(maker["id"], "DKK", "1000.00", "EUR", "134.50")
     before = world.balance(busy.payer["id"], "EUR")
     transfer = reviewed(world, busy, "DKK", "50.00")
     world.send("DELETE", f"/v1/maker-quotes/{quote['id']}")
