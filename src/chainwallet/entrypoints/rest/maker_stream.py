@@ -165,10 +165,9 @@ class MakerStream:
 
     def _now(self) -> tuple[int, dict[str, int]]:
         with self._services.database.transaction() as session:
+            last = outbox.last_position(session)  # first: what changes after it comes with an event beyond it
             held = balances(session, self._seat.maker_id)
-            return outbox.last_position(session), {
-                one.currency: one.held_units for one in held if one.kind == AccountKind.CUSTOMER
-            }
+        return last, {one.currency: one.held_units for one in held if one.kind == AccountKind.CUSTOMER}
 
     def _news(self) -> tuple[int, list[outbox.PublishedEvent], dict[str, int]]:
         """MAKER_NOT_ACTIVE where the maker was frozen meanwhile: its stream ends."""
