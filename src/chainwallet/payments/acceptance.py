@@ -32,7 +32,6 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_uetr
 from chainwallet.kit.money import Money, currency
 from chainwallet.ledger import AccountKey, LockedAccount, lock_accounts_by_key, lock_by_key_query, release_holds
-from chainwallet.market.errors import MarketExposureLimit
 from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.payments.admission import Admission
 from chainwallet.payments.candidates import (
@@ -45,15 +44,14 @@ from chainwallet.payments.candidates import (
     refuse,
     unknown_payer,
 )
+from chainwallet.payments.funding import reroute, reserve_whole, sold_by
 from chainwallet.payments.particulars import market_named, memo_of, particulars
 from chainwallet.payments.quotes import (
     OUTLIVES_S,
     Quote,
     QuoteExpired,
-    QuoteLiquidityGone,
     QuoteUnknown,
     QuoteUsed,
-    leg_row,
     quotes_query,
     store_quotes,
 )
@@ -67,7 +65,7 @@ from chainwallet.payments.transfers import (
     open_transfers,
 )
 from chainwallet.records.idempotency import Conflict, Follows, Replay, claim, release
-from chainwallet.settlement.makers import give_back, reserve_query, reserve_quotes
+from chainwallet.settlement.makers import give_back, reserve_query
 from chainwallet.settlement.orders import place_orders
 
 
@@ -113,7 +111,7 @@ class Acceptance:
         holding = [c for c in candidates if c.waits and not isinstance(c.decision, Deny)]
         with pipelined(session):
             hold(session, holding, accounts)
-            give_back(session, _sold([c for c in funded if c.is_reserved and not c.waits]))
+            give_back(session, sold_by([c for c in funded if c.is_reserved and not c.waits]))
             self._place(session, [c for c in funded if c.waits])
             recorded = [c for c in candidates if c.waits]
             _record(session, recorded)
@@ -135,7 +133,7 @@ class Acceptance:
         decision = self._rules.decide(self._context(c, recent_count=0, recent_value_eur_units=0))
         if isinstance(decision, Deny):
             raise decision.error()
-        self._fund_elsewhere(session, c)
+        self._fund_elsewhere(session, [c])
         if c.waits:
             lock_accounts_by_key(session, accounts_of([c]))
             release_holds(session, [f"{transfer_id}:review"])
@@ -215,7 +213,7 @@ class Acceptance:
 
         Then the accounts that these and `others` will hold money on are locked, and returned.
         """
-        reserving = reserve_query(_sold(candidates), lasting_s=OUTLIVES_S / 2)
+        reserving = reserve_query(sold_by(candidates), lasting_s=OUTLIVES_S / 2)
         locking = lock_by_key_query(accounts_of([*candidates, *others]))
         reserved, accounts = ask_both(session, reserving, locking, savepoint="reserved")
         for c in candidates:
@@ -224,33 +222,30 @@ class Acceptance:
         if not short:
             return accounts
         session.connection().exec_driver_sql("ROLLBACK TO SAVEPOINT reserved")  # accounts are locked after all quotes
-        give_back(session, {key: units for key, units in _sold(short).items() if key in reserved})
-        for c in short:
-            if not _reserve_whole(session, c):
-                self._fund_elsewhere(session, c)
+        give_back(session, {key: units for key, units in sold_by(short).items() if key in reserved})
+        self._fund_elsewhere(session, [c for c in short if not reserve_whole(session, c)])
         return lock_accounts_by_key(session, accounts_of([c for c in [*candidates, *others] if c.waits]))
 
-    def _fund_elsewhere(self, session: Session, c: Candidate) -> None:
+    def _fund_elsewhere(self, session: Session, candidates: Sequence[Candidate]) -> None:
         """A firm quote stays firm when its makers are gone, as long as others make the same amounts possible.
 
-        What they ask more is paid out of the fee, never by the customer.
+        What they ask more is paid out of the fee, never by the customer. One view of the market serves all of them,
+        until one is refused over what those before it took.
         """
-        quote, view = c.quote, self._admission.view(session, lasting_s=OUTLIVES_S)
-        try:
-            route = view.route_to_target(quote.source_currency, quote.target_currency, quote.target_units)
-        except MarketExposureLimit as refusal:
-            c.outcome = refuse(refusal)
-            return
-        except ChainwalletError:
-            route = None
-        if route is None or route.source_units > quote.source_units:
-            c.outcome = refuse(
-                QuoteLiquidityGone("The makers behind this quote are taken; nothing was moved. Ask for a new quote.")
-            )
-            return
-        c.legs = [leg_row(leg) for leg in route.legs]
-        if not _reserve_whole(session, c):
-            c.outcome = refuse(QuoteLiquidityGone("The makers were taken in this moment; try again."))
+        view, is_fresh = None, False
+        for c in candidates:
+            while True:
+                if view is None:
+                    view, is_fresh = self._admission.view(session, lasting_s=OUTLIVES_S), True
+                refusal = reroute(session, c, view)
+                if refusal is None:
+                    is_fresh = False
+                elif not is_fresh:
+                    view = None
+                    continue
+                else:
+                    c.outcome = refuse(refusal)
+                break
 
     def _place(self, session: Session, candidates: Sequence[Candidate]) -> None:
         """Sign each order with its payer's key and place it."""
@@ -300,25 +295,6 @@ class Acceptance:
             deadline=unix_seconds(c.quote.expires_at) + self._settle_margin_s,
             memo=memo_of(details),
         )
-
-
-def _sold(candidates: Sequence[Candidate]) -> Counter[str]:
-    """Units of each maker's quote that these payments take."""
-    sold: Counter[str] = Counter()
-    for c in candidates:
-        for leg in c.legs:
-            sold[leg["quote_id"]] += int(leg["sold_units"])
-    return sold
-
-
-def _reserve_whole(session: Session, c: Candidate) -> bool:
-    """Reserve all that one payment takes, or nothing."""
-    sold = _sold([c])
-    reserved = reserve_quotes(session, sold, lasting_s=OUTLIVES_S / 2)
-    c.is_reserved = reserved == sold.keys()
-    if not c.is_reserved:
-        give_back(session, {key: sold[key] for key in reserved})
-    return c.is_reserved
 
 
 def _outcome(c: Candidate, keyed: Sequence[Candidate]) -> Accepted | Exception:

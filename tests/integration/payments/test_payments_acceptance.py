@@ -18,6 +18,7 @@ from chainwallet.kit.money import Money
 from chainwallet.payments.candidates import TransferRequest
 from chainwallet.payments.deposits import DepositStatus, DepositUnknown, find_deposit, request_deposit
 from chainwallet.payments.endings import cancel_transfer, end_transfers
+from chainwallet.payments.quotes import QuoteLiquidityGone
 from chainwallet.payments.transfers import TransferNotCancellable, TransferStatus, advance
 from chainwallet.settlement.makers import withdraw_quote
 
@@ -178,6 +179,33 @@ def test_quote_whose_makers_left__is_funded_by_others_or_refused(bench: Bench) -
     assert int(bench.order(transfer_id).target_units) == int(quotes[1].target_units), "the amounts stay firm"
     bench.run()
     assert bench.statuses(transfer_id) == ["settled"]
+
+
+def test_makers_who_left__a_group_of_payments__looks_for_others_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, (first,) = bench.maker(("USD", "1000.00", "EUR", "900.00"))
+    other, _ = bench.maker()
+    bench.fund(other, USD="1000.00")
+    payer, payee = bench.funded(EUR="100.00"), bench.customer()
+    quotes = [bench.quote("EUR", "USD", send="10.00") for _ in range(6)]
+    with bench.database.transaction() as session:
+        withdraw_quote(session, first.id)
+    bench.maker_quote(other, "USD", "45.00", "EUR", "40.50")
+    admission, looks = bench.services.acceptance._admission, []
+    real = admission.view
+
+    def look(*given: Any, **named: Any) -> Any:
+        looks.append(given)
+        return real(*given, **named)
+
+    monkeypatch.setattr(admission, "view", look)
+    requests = [TransferRequest(quote.id, payer.id, PayeeRef(customer_id=payee.id), OPERATOR) for quote in quotes]
+    with bench.database.transaction() as session:
+        outcomes = bench.services.acceptance.accept(session, requests)
+    refused = [one for one in outcomes if isinstance(one, QuoteLiquidityGone)]
+    assert (len(outcomes) - len(refused), len(looks)) == (4, 2), "one look for all, and one more before any is refused"
+    bench.run()
 
 
 def test_review__holds_the_money_and_ends_either_way(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
