@@ -232,3 +232,12 @@ def url(world: World) -> Iterator[str]:
         yield address
         server.should_exit = True
         thread.join(10)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nobody_quotes(world: World) -> Iterator[None]:
+    """Each file finds a market without quotes: those that others left would be better or worse than its own."""
+    yield
+    world.quiet()
+    world.run("UPDATE maker_quote SET status = 'withdrawn' WHERE status = 'open'")
+    world.services.market_changed()

@@ -58,7 +58,7 @@ def test_receipt__states_the_share_and_the_chain_proves_it(bench: Bench) -> None
     first, _ = meet(bench)
     services = bench.services
     with bench.database.transaction() as session:
-        document = receipt(session, first, services.domain)
+        document = receipt(session, first, services.domain, operator=services.operator.address)
         share = share_of(session, first)
     assert share is not None
     assert document["improvement"] == {"currency": share.code, "value": share.value}
@@ -77,7 +77,7 @@ def test_payment_that_met_nobody__has_no_share(bench: Bench) -> None:
     bench.run()
     with bench.database.transaction() as session:
         assert share_of(session, transfer_id) is None
-        document = receipt(session, transfer_id, bench.services.domain)
+        document = receipt(session, transfer_id, bench.services.domain, operator=bench.services.operator.address)
     assert document["improvement"] is None
     assert all(check.passed for check in verify_with(document, bench.services.node))
 
