@@ -18,7 +18,6 @@ from sqlalchemy import BigInteger, Column, DateTime, Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, Session, SQLModel
 
-from chainwallet.kit.clock import utc_now
 from chainwallet.kit.ids import new_id
 
 _PUBLISHER_LOCK = 0x6F7574626F78  # "outbox": one publisher at a time, across processes
@@ -79,15 +78,15 @@ NOTHING = Published(first=1, last=0)
 
 
 def append(session: Session, events: Sequence[Event]) -> list[str]:
-    """Write events in the caller's transaction, in one statement; their ids, in order."""
+    """Write events in the caller's transaction, in one statement; their ids, in order. They are dated by the database:
+    the clocks of processes differ, and step."""
     if not events:
         return []
     ids = [new_id("evt") for _ in events]
-    now = utc_now()
     # Arrays travel in binary (%b): as text, each quotation mark of a payload is escaped, at 30 times the cost.
     session.connection().exec_driver_sql(
         "INSERT INTO outbox_event (id, type, subject_id, audience, payload, created_at)"
-        " SELECT u.id, u.type, u.subject_id, string_to_array(u.audience, ' '), u.payload::jsonb, %(now)s::timestamptz"
+        " SELECT u.id, u.type, u.subject_id, string_to_array(u.audience, ' '), u.payload::jsonb, now()"
         " FROM unnest(%(ids)b::text[], %(types)b::text[], %(subjects)b::text[], %(audiences)b::text[],"
         " %(payloads)b::text[]) AS u(id, type, subject_id, audience, payload)",
         {
@@ -96,7 +95,6 @@ def append(session: Session, events: Sequence[Event]) -> list[str]:
             "subjects": [event.subject_id for event in events],
             "audiences": [" ".join(dict.fromkeys(event.audience)) for event in events],
             "payloads": [json.dumps(event.payload) for event in events],
-            "now": now,
         },
     )
     return ids

@@ -143,11 +143,17 @@ def subscribe(
         secret_sealed=seal(secret, webhook_id),
         events=sorted(set(events)),
         customer_id=customer_id,
-        created_at=utc_now(),
+        created_at=database_time(session),
     )
     session.add(webhook)
     session.flush()
     return webhook
+
+
+def database_time(session: Session) -> datetime:
+    """When the transaction began, by the database's clock: what letters and events are dated by in every process."""
+    found: datetime = session.connection().exec_driver_sql("SELECT now()").scalar_one()
+    return found
 
 
 def unsubscribe(session: Session, webhook_id: str, *, customer_id: str | None) -> Webhook:
@@ -178,12 +184,12 @@ def publish(session: Session, *, limit: int = 1_000) -> outbox.Published:
     if published.count:
         session.connection().exec_driver_sql(
             "INSERT INTO webhook_delivery (event_id, webhook_id, state, attempts, next_attempt_at)"
-            " SELECT e.id, w.id, 'pending', 0, %(now)s::timestamptz FROM outbox_event e JOIN webhook w"
+            " SELECT e.id, w.id, 'pending', 0, now() FROM outbox_event e JOIN webhook w"
             " ON w.status = 'active' AND w.created_at <= e.created_at"
             " AND (cardinality(w.events) = 0 OR e.type = ANY (w.events))"
             " AND (w.customer_id IS NULL OR w.customer_id = ANY (e.audience))"
             " WHERE e.position BETWEEN %(first)s AND %(last)s ON CONFLICT DO NOTHING",
-            {"now": utc_now(), "first": published.first, "last": published.last},
+            {"first": published.first, "last": published.last},
         )
     return published
 
