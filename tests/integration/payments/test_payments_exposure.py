@@ -42,6 +42,7 @@ def limited(bench: Bench) -> Iterator[Bench]:
 def test_two_services__promise_no_more_than_one_may(limited: Bench) -> None:
     """Each payment is funded by a maker of its own, so that no account and no quote makes them wait for each other."""
     bench = limited
+    bench.run()  # what others promised is settled
     offers = [bench.maker(("USD", "7.00", "EUR", "6.40"))[1][0] for _ in range(12)]
     payers = [bench.funded(EUR="20.00") for _ in offers]
     payee, priced = bench.customer(), bench.quote("EUR", "USD", receive="7.00")
