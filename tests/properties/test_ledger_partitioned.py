@@ -32,6 +32,12 @@ def spread() -> Iterator[Database]:
             for statement in statements():
                 session.connection().exec_driver_sql(statement)
             spread_by_account(session, parts=PARTS)
+        seed = 20_260_102
+        print(f"seed {seed}")
+        run, done = RandomRun(database, seed), 0
+        while done < STEPS:
+            done += run.step()
+        run.pair.check_all()
         yield database
         database.close()
 
@@ -46,12 +52,6 @@ def test_keys__of_what_is_spread__all_have_the_account() -> None:
 
 
 def test_random_run__on_partitions__agrees_with_the_model(spread: Database) -> None:
-    seed = 20_260_102
-    print(f"seed {seed}")
-    run, done = RandomRun(spread, seed), 0
-    while done < STEPS:
-        done += run.step()
-    run.pair.check_all()
     with spread.transaction() as session:
         assert books_root(session).entry_id > 0
         for table in SPREAD:
