@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from chainwallet.chain.contracts.hub_events import PaymentSettled, SurplusShared, decode_log
 from chainwallet.chain.node import Node
 from chainwallet.chain.proofs import InclusionProof, verify_inclusion
 from chainwallet.chain.transport import HttpTransport
-from chainwallet.keys.intents import Domain, PaymentOrder, order_digest
+from chainwallet.keys.intents import Domain, PaymentOrder, memo_of, order_digest
 from chainwallet.keys.passkeys import signer_of
 from chainwallet.keys.typed_data import parse_typed_data
+from chainwallet.kit.checks import Check, Disproved
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money, currency_by_id
 
@@ -22,19 +22,6 @@ from chainwallet.kit.money import Money, currency_by_id
 class ReceiptMalformed(ChainwalletError):
     code = "RECEIPT_MALFORMED"
     status = 422
-
-
-class _Disproved(Exception):
-    """A claim of the receipt does not hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One claim of a receipt, whether it holds, and what was found."""
-
-    claim: str
-    passed: bool
-    detail: str
 
 
 @dataclass(slots=True)
@@ -80,16 +67,9 @@ def verify_with(receipt: Mapping[str, Any], node: Node) -> list[Check]:
             ("the hub executed exactly this order", _event),
             ("the hub gave its payer exactly this share of what the batch saved", _improvement),
         ]
-        return [_check(claim, check, evidence) for claim, check in checks]
+        return [Check.of(claim, partial(find, evidence)) for claim, find in checks]
     except (KeyError, TypeError, ValueError) as error:
         raise ReceiptMalformed(f"This is not a receipt of version 1: {error!r}. Fetch it again.") from error
-
-
-def _check(claim: str, check: Callable[[_Evidence], str], evidence: _Evidence) -> Check:
-    try:
-        return Check(claim, True, check(evidence))
-    except (_Disproved, ChainwalletError) as error:
-        return Check(claim, False, error.detail if isinstance(error, ChainwalletError) else str(error))
 
 
 def _amounts(evidence: _Evidence) -> str:
@@ -98,32 +78,36 @@ def _amounts(evidence: _Evidence) -> str:
     target = Money(currency_by_id(order.target_currency).code, order.target_units)
     for name, signed in (("source_amount", source), ("target_amount", target)):
         if stated[name] != {"currency": signed.code, "value": signed.value}:
-            raise _Disproved(f"{name} says {stated[name]}, the order {signed}")
+            raise Disproved(f"{name} says {stated[name]}, the order {signed}")
     return f"{source} left {order.payer}, {target} reached {order.payee}"
 
 
 def _memo(evidence: _Evidence) -> str:
     particulars = evidence.receipt["transfer"]["particulars"]
-    document = json.dumps(particulars, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    if hashlib.sha256(document.encode()).digest() != evidence.order.memo:
-        raise _Disproved("they were changed after signing")
+    if memo_of(particulars) != evidence.order.memo:
+        raise Disproved("they were changed after signing")
     return f"UETR {particulars['uetr']}"
 
 
 def _signature(evidence: _Evidence) -> str:
-    digest = order_digest(evidence.domain, evidence.order)
-    if "0x" + digest.hex() != evidence.receipt["order_hash"]:
-        raise _Disproved("the order does not hash to the receipt's order_hash")
-    signer = signer_of(digest, bytes.fromhex(evidence.receipt["signature"].removeprefix("0x")))
-    if signer != evidence.order.payer:
-        raise _Disproved(f"it is signed by {signer}, not by the payer {evidence.order.payer}")
+    return signed_by_payer(evidence.domain, evidence.order, evidence.receipt)
+
+
+def signed_by_payer(domain: Domain, order: PaymentOrder, document: Mapping[str, Any]) -> str:
+    """Who signed the order of a document that has its `order_hash` and `signature`: Disproved unless its payer did."""
+    digest = order_digest(domain, order)
+    if "0x" + digest.hex() != document["order_hash"]:
+        raise Disproved("the order does not hash to the order_hash beside it")
+    signer = signer_of(digest, bytes.fromhex(document["signature"].removeprefix("0x")))
+    if signer != order.payer:
+        raise Disproved(f"it is signed by {signer}, not by the payer {order.payer}")
     return f"EIP-712 signature of {signer}"
 
 
 def _chain(evidence: _Evidence) -> str:
     wanted = {evidence.domain.chain_id, int(evidence.settlement["chain_id"])}
     if wanted != {evidence.node.chain_id}:
-        raise _Disproved(f"the receipt is of chain {sorted(wanted)}, the node of chain {evidence.node.chain_id}")
+        raise Disproved(f"the receipt is of chain {sorted(wanted)}, the node of chain {evidence.node.chain_id}")
     return f"chain {evidence.node.chain_id}"
 
 
@@ -131,31 +115,31 @@ def _inclusion(evidence: _Evidence) -> str:
     stated = evidence.settlement
     proof = evidence.proof = verify_inclusion(evidence.node, stated["tx_hash"])
     if (proof.block.number, proof.block.hash) != (stated["block_number"], stated["block_hash"]):
-        raise _Disproved(f"it is in block {proof.block.number} {proof.block.hash}, not where the receipt says")
+        raise Disproved(f"it is in block {proof.block.number} {proof.block.hash}, not where the receipt says")
     return f"block {proof.block.number}, receipts root and header hash rebuilt"
 
 
 def _event(evidence: _Evidence) -> str:
     if evidence.proof is None:
-        raise _Disproved("the transaction is not proven")
+        raise Disproved("the transaction is not proven")
     if evidence.settlement["hub"] != evidence.domain.hub:
-        raise _Disproved("the order was signed for another hub")
+        raise Disproved("the order was signed for another hub")
     for log in evidence.proof.logs:  # a transaction that reverted has none
         if log.log_index == evidence.settlement["log_index"] and log.address == evidence.domain.hub:
             found = decode_log(log.topics, log.data)
             break
     else:
-        raise _Disproved("the hub emitted nothing at the place the receipt names")
+        raise Disproved("the hub emitted nothing at the place the receipt names")
     order = evidence.order
     if found != PaymentSettled(order.payee, evidence.receipt["order_hash"]):
-        raise _Disproved(f"the event there is {found}")
+        raise Disproved(f"the event there is {found}")
     return f"PaymentSettled to {order.payee}"
 
 
 def _improvement(evidence: _Evidence) -> str:
     """Shares name an order by its place among the batch's; a transaction of `settle` is one batch."""
     if evidence.proof is None:
-        raise _Disproved("the transaction is not proven")
+        raise Disproved("the transaction is not proven")
     mine = [log for log in evidence.proof.logs if log.address == evidence.domain.hub]
     events = [decode_log(log.topics, log.data) for log in mine]
     payments = [event.order_hash for event in events if isinstance(event, PaymentSettled)]
@@ -165,10 +149,10 @@ def _improvement(evidence: _Evidence) -> str:
         for share in event.shares if isinstance(event, SurplusShared) else ():
             if not share.is_makers and payments[share.index] == wanted:
                 if (share.account, share.currency) != (order.payer, order.source_currency):
-                    raise _Disproved(f"the share went to {share.account} in currency {share.currency}")
+                    raise Disproved(f"the share went to {share.account} in currency {share.currency}")
                 given += share.amount
     found = Money(currency_by_id(order.source_currency).code, given)
     stated = evidence.receipt.get("improvement")
     if stated != ({"currency": found.code, "value": found.value} if given else None):
-        raise _Disproved(f"the receipt says {stated}, the hub {found}")
+        raise Disproved(f"the receipt says {stated}, the hub {found}")
     return f"{found} back to {order.payer}" if given else "none"

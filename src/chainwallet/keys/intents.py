@@ -6,8 +6,12 @@ same thing and the tests hold both, and eth_account's, equal.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import Struct
+from typing import Any
 
 from chainwallet.keys.addresses import address_bytes
 from chainwallet.keys.errors import InvalidIntent
@@ -24,6 +28,7 @@ __all__ = [
     "Transaction",
     "claim_digest",
     "exit_digest",
+    "memo_of",
     "order_digest",
     "quote_digest",
     "recover",
@@ -216,6 +221,12 @@ def order_digest(domain: Domain, order: PaymentOrder) -> bytes:
         order.memo,
     )
     return keccak(b"\x19\x01" + domain.separator() + keccak(words))
+
+
+def memo_of(particulars: Mapping[str, Any]) -> bytes:
+    """What an order's memo is of its particulars: SHA-256 of canonical JSON (sorted keys, no spaces, UTF-8)."""
+    document = json.dumps(particulars, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(document.encode()).digest()
 
 
 def quote_digest(domain: Domain, quote: MakerQuote) -> bytes:

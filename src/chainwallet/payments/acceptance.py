@@ -24,7 +24,7 @@ from chainwallet.controls.identity.customers import Custody, CustomerSignsItself
 from chainwallet.controls.identity.payees import Party, PayeeRef, PayeeUnknown, parties_by_id, payees_query
 from chainwallet.controls.risk import RecentPayments
 from chainwallet.keys.addresses import ZERO_ADDRESS
-from chainwallet.keys.intents import Domain, PaymentOrder, order_digest
+from chainwallet.keys.intents import Domain, PaymentOrder, memo_of, order_digest
 from chainwallet.keys.vault import Vault
 from chainwallet.kit.clock import unix_seconds, utc_now
 from chainwallet.kit.database import ask, ask_both, pipelined
@@ -45,7 +45,7 @@ from chainwallet.payments.candidates import (
     unknown_payer,
 )
 from chainwallet.payments.funding import reroute, reserve_whole, sold_by
-from chainwallet.payments.particulars import market_named, memo_of, particulars
+from chainwallet.payments.particulars import market_named, particulars
 from chainwallet.payments.quotes import (
     OUTLIVES_S,
     Quote,

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from chainwallet.chain.receipts import Check
+from chainwallet.chain.receipts import signed_by_payer
 from chainwallet.keys.addresses import parse_address
 from chainwallet.keys.attestations import MarketCommitment, QuoteAcknowledgement, attestation_digest
-from chainwallet.keys.intents import Domain, MakerQuote, PaymentOrder, order_digest, quote_digest, recover
+from chainwallet.keys.intents import Domain, MakerQuote, PaymentOrder, memo_of, quote_digest, recover
 from chainwallet.keys.passkeys import signer_of
 from chainwallet.keys.typed_data import parse_typed_data
+from chainwallet.kit.checks import Check, Disproved
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money, currency, currency_by_id
 from chainwallet.market.commitment import ExecutionRecord, commit, find_withheld, verify_execution
 from chainwallet.market.model import Book, Leg, Offer, Route
 from chainwallet.market.ranking import rank_alternatives
 from chainwallet.payments.executions import ALTERNATIVES, ranking_json
-from chainwallet.payments.particulars import memo_of
 
 FRESH_S = 60  # a payment is priced on a market that was committed to at most this long before
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,38}", re.ASCII)
@@ -29,10 +29,6 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,38}", re.ASCII)
 class ExecutionMalformed(ChainwalletError):
     code = "EXECUTION_MALFORMED"
     status = 422
-
-
-class _Disproved(Exception):
-    """A claim of the record does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +60,10 @@ def check_execution(
     try:
         evidence = _read(document)
         checks: list[tuple[str, Callable[[], str]]] = [
-            ("the payer signed this order", lambda: _signature(evidence)),
+            (
+                "the payer signed this order",
+                lambda: signed_by_payer(evidence.domain, evidence.order, evidence.document),
+            ),
             ("the order commits to the market that it was priced on", lambda: _market(evidence)),
             ("the operator committed to that market", lambda: _operator(evidence, operator)),
             ("the quotes and stocks are those committed to", lambda: _root(evidence)),
@@ -74,16 +73,9 @@ def check_execution(
         ]
         if acknowledgement is not None:
             checks.append(("the acknowledged quote was not withheld", lambda: _withheld(evidence, acknowledgement)))
-        return [_check(claim, check) for claim, check in checks]
+        return [Check.of(claim, find) for claim, find in checks]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ExecutionMalformed(f"This is not an execution record of version 1: {error!r}. Fetch it again.") from error
-
-
-def _check(claim: str, check: Callable[[], str]) -> Check:
-    try:
-        return Check(claim, True, check())
-    except (_Disproved, ChainwalletError) as error:
-        return Check(claim, False, error.detail if isinstance(error, ChainwalletError) else str(error))
 
 
 def _read(document: Mapping[str, Any]) -> _Evidence:
@@ -156,44 +148,34 @@ def _bytes(text: str, count: int) -> bytes:
     return found
 
 
-def _signature(evidence: _Evidence) -> str:
-    digest = order_digest(evidence.domain, evidence.order)
-    if "0x" + digest.hex() != evidence.document["order_hash"]:
-        raise _Disproved("the order does not hash to the record's order_hash")
-    signer = signer_of(digest, bytes.fromhex(evidence.document["signature"].removeprefix("0x")))
-    if signer != evidence.order.payer:
-        raise _Disproved(f"it is signed by {signer}, not by the payer {evidence.order.payer}")
-    return f"EIP-712 signature of {signer}"
-
-
 def _market(evidence: _Evidence) -> str:
     details, stated = evidence.document["particulars"], evidence.document["market"]
     if memo_of(details) != evidence.order.memo:
-        raise _Disproved("the particulars were changed after signing")
+        raise Disproved("the particulars were changed after signing")
     named = details["market"]
     if (named["root"], named["taken_at"]) != (stated["root"], stated["taken_at"]):
-        raise _Disproved(f"the payer signed for the market {named['root']} of {named['taken_at']}")
+        raise Disproved(f"the payer signed for the market {named['root']} of {named['taken_at']}")
     priced_at = _units(named["priced_at"])
     waited_s = priced_at - evidence.commitment.stated_at
     if not 0 <= waited_s <= FRESH_S or priced_at > evidence.order.deadline:
-        raise _Disproved(f"the market was taken {waited_s} s before pricing; 0 to {FRESH_S} s are right")
+        raise Disproved(f"the market was taken {waited_s} s before pricing; 0 to {FRESH_S} s are right")
     return f"root {named['root'][:18]}..., taken {waited_s} s before pricing"
 
 
 def _operator(evidence: _Evidence, expected: str | None) -> str:
     signer, stated = evidence.operator, evidence.document["market"]["operator"]
     if signer != stated or (expected is not None and signer != parse_address(expected)):
-        raise _Disproved(f"the commitment is signed by {signer}, not by {expected or stated}")
+        raise Disproved(f"the commitment is signed by {signer}, not by {expected or stated}")
     return f"EIP-712 signature of {signer}"
 
 
 def _root(evidence: _Evidence) -> str:
     record = evidence.record
     if commit(record.book, record.digests).root != record.root:
-        raise _Disproved("they hash to another root")
+        raise Disproved("they hash to another root")
     late = [key for key, quote in evidence.quotes.items() if quote.deadline <= evidence.commitment.stated_at]
     if late:
-        raise _Disproved(f"{len(late)} of the quotes had expired by then")
+        raise Disproved(f"{len(late)} of the quotes had expired by then")
     return f"{len(record.book.offers)} quotes"
 
 
@@ -205,16 +187,16 @@ def _amounts(evidence: _Evidence) -> str:
     over_units = order.source_units - fee_units - route.source_units
     short_units = route.target_units - order.target_units
     if fee["currency"] != route.source or not 0 <= over_units < currency(route.source).minor_units:
-        raise _Disproved(f"{over_units} units of {route.source} are neither fee nor route nor rounding")
+        raise Disproved(f"{over_units} units of {route.source} are neither fee nor route nor rounding")
     if not 0 <= short_units < currency(route.target).minor_units:
-        raise _Disproved(f"{short_units} units of {route.target} went elsewhere")
+        raise Disproved(f"{short_units} units of {route.target} went elsewhere")
     return f"{Money(route.source, order.source_units)}, of which the fee is {Money(route.source, fee_units)}"
 
 
 def _best(evidence: _Evidence) -> str:
     verdict = verify_execution(evidence.record)
     if not verdict.is_best:
-        raise _Disproved("; ".join(verdict.findings))
+        raise Disproved("; ".join(verdict.findings))
     route = evidence.record.route
     least = Money(route.source, verdict.source_units_min)
     return f"no combination delivers {Money(route.target, route.target_units)} for less than {least}"
@@ -223,7 +205,7 @@ def _best(evidence: _Evidence) -> str:
 def _ranking(evidence: _Evidence) -> str:
     found = ranking_json(rank_alternatives(evidence.record.book, evidence.record.route, count=ALTERNATIVES))
     if found != evidence.document["ranking"]:
-        raise _Disproved("the cheapest single paths are others")
+        raise Disproved("the cheapest single paths are others")
     return f"{len(found)} single paths, the cheapest {found[0]['above_route_bps']} bps above" if found else "no path"
 
 
@@ -249,7 +231,7 @@ def _withheld(evidence: _Evidence, acknowledgement: Mapping[str, Any]) -> str:
     if found is None:
         return "it is missing, and would have changed nothing"
     saved = Money(evidence.record.route.source, found.saved_units)
-    raise _Disproved(
+    raise Disproved(
         f"with it the payment would have cost {saved} less; where its maker has not withdrawn it and no fill on chain "
         "used it up, it was kept out"
     )
@@ -258,12 +240,12 @@ def _withheld(evidence: _Evidence, acknowledgement: Mapping[str, Any]) -> str:
 def _acknowledged(evidence: _Evidence, acknowledgement: Mapping[str, Any]) -> MakerQuote:
     domain, quote = parse_typed_data(acknowledgement["quote"])
     if not isinstance(quote, MakerQuote) or domain != evidence.domain:
-        raise _Disproved("the acknowledgement is of another hub, or not of a quote")
+        raise Disproved("the acknowledgement is of another hub, or not of a quote")
     digest = quote_digest(domain, quote)
     if signer_of(digest, bytes.fromhex(acknowledgement["signature"].removeprefix("0x"))) != quote.maker:
-        raise _Disproved("the quote is not signed by its maker")
+        raise Disproved("the quote is not signed by its maker")
     statement = QuoteAcknowledgement(digest, _units(acknowledgement["received_at"]))
     signer = recover(attestation_digest(domain, statement), _bytes(acknowledgement["operator_signature"], 65))
     if signer != evidence.operator:
-        raise _Disproved(f"the acknowledgement is signed by {signer}, the market by {evidence.operator}")
+        raise Disproved(f"the acknowledgement is signed by {signer}, the market by {evidence.operator}")
     return quote

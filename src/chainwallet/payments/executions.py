@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from chainwallet.keys.intents import Domain, quote_digest
+from chainwallet.keys.intents import Domain, memo_of, quote_digest
 from chainwallet.keys.typed_data import typed_data
 from chainwallet.kit.clock import unix_seconds
 from chainwallet.kit.database import ask
@@ -22,7 +22,7 @@ from chainwallet.market.commitment import ExecutionRecord, record_execution
 from chainwallet.market.model import Leg, Route
 from chainwallet.market.ranking import Alternative, rank_alternatives
 from chainwallet.market.routing import Router
-from chainwallet.payments.particulars import memo_of, particulars_of
+from chainwallet.payments.particulars import particulars_of
 from chainwallet.payments.quotes import Quote, quotes_query
 from chainwallet.payments.transfers import find_transfer
 from chainwallet.settlement.orders import PlacedOrder

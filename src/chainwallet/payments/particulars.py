@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,9 +49,3 @@ def market_named(quote: Quote) -> dict[str, str] | None:
         "taken_at": str(unix_seconds(quote.market_taken_at)),
         "priced_at": str(unix_seconds(quote.created_at)),
     }
-
-
-def memo_of(details: Mapping[str, Any]) -> bytes:
-    """SHA-256 of the particulars as canonical JSON (sorted keys, no spaces, UTF-8)."""
-    document = json.dumps(details, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(document.encode()).digest()

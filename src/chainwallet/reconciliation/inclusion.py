@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from chainwallet.chain.contracts.audit_anchor import AnchorKind, AuditAnchor
@@ -12,9 +13,9 @@ from chainwallet.chain.contracts.currency_token import balances_of
 from chainwallet.chain.contracts.settlement_hub import SettlementHub
 from chainwallet.chain.node import Node
 from chainwallet.chain.proofs import verify_header
-from chainwallet.chain.receipts import Check
 from chainwallet.chain.transport import HttpTransport
 from chainwallet.keys.addresses import address_bytes
+from chainwallet.kit.checks import Check, Disproved
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money, currency
 from chainwallet.reconciliation.sum_tree import CurrencyTotal, climb, leaf, liabilities_root
@@ -40,10 +41,6 @@ _FIELDS: Final = {
 class ProofMalformed(ChainwalletError):
     code = "RESERVES_PROOF_MALFORMED"
     status = 422
-
-
-class _Disproved(Exception):
-    """A claim of the proof does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,26 +184,19 @@ def verify_with(proof: Proof, node: Node) -> list[Check]:
         ("nobody's claim is left out of a total", _totals_of_hub),
         ("the hub held the tokens", _reserves),
     ]
-    return [_check(claim, check, proof, node) for claim, check in checks]
-
-
-def _check(claim: str, check: Callable[[Proof, Node], str], proof: Proof, node: Node) -> Check:
-    try:
-        return Check(claim, True, check(proof, node))
-    except (_Disproved, ChainwalletError) as error:
-        return Check(claim, False, error.detail if isinstance(error, ChainwalletError) else str(error))
+    return [Check.of(claim, partial(find, proof, node)) for claim, find in checks]
 
 
 def _inclusion(proof: Proof, _: Node) -> str:
     if len({one.code for one in proof.positions}) != len(proof.positions):
-        raise _Disproved("a currency is claimed twice")
+        raise Disproved("a currency is claimed twice")
     for one in proof.positions:
         total = proof.totals.get(one.code)
         if total is None:
-            raise _Disproved(f"{one.code} is claimed, and has no tree in the statement")
+            raise Disproved(f"{one.code} is claimed, and has no tree in the statement")
         start = leaf(one.salt, address_bytes(proof.account), total.currency, one.units)
         if climb(start, one.place, total.leaves, one.siblings) != total.top:
-            raise _Disproved(f"the leaf of {Money(one.code, one.units)} does not lead to the root of {one.code}")
+            raise Disproved(f"the leaf of {Money(one.code, one.units)} does not lead to the root of {one.code}")
     claimed = ", ".join(str(Money(one.code, one.units)) for one in proof.positions)
     return f"{proof.account} is owed {claimed or 'nothing'}"
 
@@ -220,32 +210,32 @@ def _root(proof: Proof, _: Node) -> str:
         block_hash=bytes.fromhex(proof.block_hash[2:]),
     )
     if "0x" + root.hex() != proof.root:
-        raise _Disproved(f"they make up 0x{root.hex()}")
+        raise Disproved(f"they make up 0x{root.hex()}")
     return f"{proof.root} over {proof.records} claims in {len(proof.totals)} currencies"
 
 
 def _chain(proof: Proof, node: Node) -> str:
     if node.chain_id != proof.chain_id:
-        raise _Disproved(f"the proof is of chain {proof.chain_id}, the node of chain {node.chain_id}")
+        raise Disproved(f"the proof is of chain {proof.chain_id}, the node of chain {node.chain_id}")
     return f"chain {proof.chain_id}"
 
 
 def _block(proof: Proof, node: Node) -> str:
     raw = node.raw_block(proof.block_number)
     if raw is None or raw["hash"].lower() != proof.block_hash:
-        raise _Disproved(f"the chain has another block {proof.block_number}")
+        raise Disproved(f"the chain has another block {proof.block_number}")
     verify_header(raw)
     if int(raw["timestamp"], 16) != proof.period:
-        raise _Disproved(f"the block is of second {int(raw['timestamp'], 16)}, not of {proof.period}")
+        raise Disproved(f"the block is of second {int(raw['timestamp'], 16)}, not of {proof.period}")
     return f"block {proof.block_number}, header hash rebuilt"
 
 
 def _anchored(proof: Proof, node: Node) -> str:
     found = AuditAnchor(node, proof.anchor).anchored(AnchorKind.LIABILITIES, proof.period)
     if found is None:
-        raise _Disproved(f"the anchor {proof.anchor} has nothing for that second")
+        raise Disproved(f"the anchor {proof.anchor} has nothing for that second")
     if ("0x" + found.root.hex(), found.records) != (proof.root, proof.records):
-        raise _Disproved(f"the anchor keeps 0x{found.root.hex()} over {found.records} claims")
+        raise Disproved(f"the anchor keeps 0x{found.root.hex()} over {found.records} claims")
     return f"by {proof.anchor} at second {found.anchored_at}"
 
 
@@ -257,7 +247,7 @@ def _completeness(proof: Proof, node: Node) -> str:
     for code, position, leaving in zip(proof.totals, held, exiting, strict=True):
         owned, stated = Money(code, position + leaving), Money(code, claimed.get(code, 0))
         if owned != stated:
-            raise _Disproved(f"it had {owned}, the statement says {stated}")
+            raise Disproved(f"it had {owned}, the statement says {stated}")
     return f"in all {len(ids)} currencies, as of block {proof.block_number}"
 
 
@@ -266,7 +256,7 @@ def _totals_of_hub(proof: Proof, node: Node) -> str:
     counted = SettlementHub(node, proof.hub).totals(ids, block=proof.block_number)
     for (code, total), units in zip(proof.totals.items(), counted, strict=True):
         if units != total.top.units:
-            raise _Disproved(f"the hub counts {Money(code, units)}, the statement {Money(code, total.top.units)}")
+            raise Disproved(f"the hub counts {Money(code, units)}, the statement {Money(code, total.top.units)}")
     return f"the hub {proof.hub} counts the same"
 
 
@@ -275,9 +265,9 @@ def _reserves(proof: Proof, node: Node) -> str:
     tokens = SettlementHub(node, proof.hub).tokens(ids, block=proof.block_number)
     known = [token for token in tokens if token is not None]
     if len(known) != len(ids):
-        raise _Disproved("the hub has no token of a currency of the statement")
+        raise Disproved("the hub has no token of a currency of the statement")
     held = balances_of(node, known, proof.hub, block=proof.block_number)
     for (code, total), units in zip(proof.totals.items(), held, strict=True):
         if units < total.top.units:
-            raise _Disproved(f"it held {Money(code, units)} against {Money(code, total.top.units)}")
+            raise Disproved(f"it held {Money(code, units)} against {Money(code, total.top.units)}")
     return f"at least what is owed, in all {len(ids)} currencies"

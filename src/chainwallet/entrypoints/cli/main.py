@@ -17,7 +17,7 @@ from chainwallet.kit.settings import Settings
 from chainwallet.kit.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from chainwallet.chain.receipts import Check
+    from chainwallet.kit.checks import Check
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Cross-border payments on an EVM chain.")
 _out = Console()
