@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from chainwallet.market.errors import MarketNoMid
 from chainwallet.market.model import Book, Offer
 from chainwallet.market.rates import MidMarket
 
@@ -41,8 +42,7 @@ def within_stock(book: Book, stock_units: Mapping[tuple[str, str], int]) -> Book
 
 
 def _mid(mids: MidMarket, offer: Offer) -> tuple[int, int] | None:
-    rates = mids.fixing.rates
-    if offer.sell not in rates or offer.buy not in rates:
+    try:
+        return mids.mid(offer.sell, offer.buy).as_integer_ratio()
+    except MarketNoMid:
         return None
-    mid = rates[offer.buy] / rates[offer.sell]
-    return mid.numerator, mid.denominator

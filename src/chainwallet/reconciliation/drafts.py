@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
 from chainwallet.chain.indexer import OpenEvent
 from chainwallet.controls.identity import addresses_to_ids
-from chainwallet.ledger import AccountKey, AccountKind
+from chainwallet.ledger import AccountKey, AccountKind, EntryDraft
 
 TREASURY, CLEARING, HUB = "treasury", "clearing", "hub"
 
@@ -31,6 +31,11 @@ class Draft:
     def move(self, source: AccountKey, target: AccountKey, units: int) -> None:
         self.postings[source] -= units
         self.postings[target] += units
+
+    def entry(self, ids: Mapping[AccountKey, int], capture: Sequence[str] = ()) -> EntryDraft:
+        """The entry as the ledger takes it, by the accounts' ids, capturing these holds."""
+        postings = tuple((ids[key], units) for key, units in self.postings.items() if units)
+        return EntryDraft(self.kind, self.reference, postings, tuple(capture))
 
 
 def place_of(event: OpenEvent) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from chainwallet.ledger import AccountKey, AccountKind, EntryDraft, capture_and_
 from chainwallet.reconciliation.breaks import BreakKind
 from chainwallet.reconciliation.claims import Claims
 from chainwallet.reconciliation.comparison import Difference
-from chainwallet.reconciliation.drafts import CLEARING, HUB
+from chainwallet.reconciliation.drafts import Draft, clearing_account, customer_account, hub_account, place_of
 
 EVENTS_AT_ONCE = 2_000
 
@@ -39,19 +39,6 @@ class SettledBooks:
     claims: Claims
     payments: frozenset[str]
     deposits: frozenset[str]
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A journal entry in the making."""
-
-    kind: str
-    reference: str
-    postings: Counter[AccountKey]
-
-    def move(self, source: AccountKey, target: AccountKey, units: int) -> None:
-        self.postings[source] -= units
-        self.postings[target] += units
 
 
 def read_settled(session: Session, claims: Claims) -> SettledBooks:
@@ -102,23 +89,14 @@ def _book(session: Session, node: Node, domain: Domain, treasury: str, events: S
     by_tx: dict[str, list[OpenEvent]] = defaultdict(list)
     for event in events:
         by_tx[event.tx_hash].append(event)
-    entries: list[_Entry] = []
+    entries: list[Draft] = []
     for tx_hash, emitted in by_tx.items():
         settles = any(event.name in ("PaymentSettled", "QuoteFilled") for event in emitted)
         batch = _batch(node, tx_hash) if settles else ReadBatch(0, (), ())
         entries += _Booker(domain, treasury, batch).entries(emitted)
     keys = sorted({key for entry in entries for key, units in entry.postings.items() if units})
     ids = ensure_accounts(session, keys)
-    capture_and_post(
-        session,
-        [
-            EntryDraft(
-                entry.kind, entry.reference, tuple((ids[k], units) for k, units in entry.postings.items() if units)
-            )
-            for entry in entries
-            if any(entry.postings.values())
-        ],
-    )
+    capture_and_post(session, [entry.entry(ids) for entry in entries if any(entry.postings.values())])
 
 
 def _batch(node: Node, tx_hash: str) -> ReadBatch:
@@ -136,22 +114,22 @@ class _Booker:
         self._orders = {"0x" + order_digest(domain, order).hex(): order for order in batch.orders}
         self._quotes = {"0x" + quote_digest(domain, quote).hex(): quote for quote in batch.quotes}
 
-    def entries(self, events: Iterable[OpenEvent]) -> list[_Entry]:
+    def entries(self, events: Iterable[OpenEvent]) -> list[Draft]:
         found = []
         for place, event in enumerate(events):
-            entry = _Entry(event.name.lower(), f"{event.tx_hash}/{place}", Counter())
+            entry = Draft(event.name.lower(), f"{event.tx_hash}/{place}", place_of(event))
             self._post(event, entry)
             found.append(entry)
         return found
 
-    def _post(self, event: OpenEvent, entry: _Entry) -> None:
+    def _post(self, event: OpenEvent, entry: Draft) -> None:
         told = event.payload
         if event.name == "Deposited":
             code = currency_by_id(told["currency"]).code
-            entry.move(_hub(code), _owner(told["account"], code), int(told["amount"]))
+            entry.move(hub_account(code), customer_account(told["account"], code), int(told["amount"]))
         elif event.name == "Exited":
             code = currency_by_id(told["currency"]).code
-            entry.move(_owner(told["account"], code), _hub(code), int(told["amount"]))
+            entry.move(customer_account(told["account"], code), hub_account(code), int(told["amount"]))
         elif event.name == "PaymentSettled":
             order = self._orders.get(told["orderHash"])
             if order is None:
@@ -159,8 +137,8 @@ class _Booker:
                     f"No order in {event.tx_hash} hashes to {told['orderHash']}, which was settled there."
                 )
             source, target = currency_by_id(order.source_currency).code, currency_by_id(order.target_currency).code
-            entry.move(_owner(order.payer, source), _clearing(source), order.source_units)
-            entry.move(_clearing(target), _owner(order.payee, target), order.target_units)
+            entry.move(customer_account(order.payer, source), clearing_account(source), order.source_units)
+            entry.move(clearing_account(target), customer_account(order.payee, target), order.target_units)
         elif event.name == "QuoteFilled":
             quote = self._quotes.get(told["quoteHash"])
             if quote is None:
@@ -168,27 +146,15 @@ class _Booker:
                     f"No quote in {event.tx_hash} hashes to {told['quoteHash']}, which was filled there."
                 )
             sell, buy = currency_by_id(quote.sell_currency).code, currency_by_id(quote.buy_currency).code
-            entry.move(_owner(quote.maker, sell), _clearing(sell), int(told["sold"]))
-            entry.move(_clearing(buy), _owner(quote.maker, buy), int(told["bought"]))
+            entry.move(customer_account(quote.maker, sell), clearing_account(sell), int(told["sold"]))
+            entry.move(clearing_account(buy), customer_account(quote.maker, buy), int(told["bought"]))
         elif event.name == "SurplusShared":
             for share in told["shares"]:
                 code = currency_by_id(share["currency"]).code
-                entry.move(_clearing(code), _owner(share["account"], code), int(share["amount"]))
+                entry.move(clearing_account(code), customer_account(share["account"], code), int(share["amount"]))
         elif event.name == "SurplusCollected":
             code = currency_by_id(told["currency"]).code
-            entry.move(_clearing(code), _owner(self._treasury, code), int(told["amount"]))
-
-
-def _owner(address: str, code: str) -> AccountKey:
-    return AccountKey(address, code, AccountKind.CUSTOMER)
-
-
-def _hub(code: str) -> AccountKey:
-    return AccountKey(HUB, code, AccountKind.HUB)
-
-
-def _clearing(code: str) -> AccountKey:
-    return AccountKey(CLEARING, code, AccountKind.CLEARING)
+            entry.move(clearing_account(code), customer_account(self._treasury, code), int(told["amount"]))
 
 
 def differences(live: SettledBooks, rebuilt: SettledBooks) -> list[Difference]:
@@ -241,8 +207,8 @@ def adopt(session: Session, live: Claims, rebuilt: SettledBooks) -> int:
     postings: Counter[AccountKey] = Counter()
     for account, code in claims:
         units = rebuilt.claims.units.get((account, code), 0) - live.units.get((account, code), 0)
-        postings[_owner(owners.get(account, account), code)] += units
-        postings[_clearing(code)] -= units
+        postings[customer_account(owners.get(account, account), code)] += units
+        postings[clearing_account(code)] -= units
     moved = {key: units for key, units in sorted(postings.items()) if units}
     if not moved:
         return 0

@@ -63,9 +63,7 @@ def make_room(
 
 
 def _entry(draft: Draft, ids: Mapping[AccountKey, int], held: set[str]) -> EntryDraft:
-    postings = tuple((ids[key], units) for key, units in draft.postings.items() if units)
-    captured = tuple(reference for reference in draft.capture if reference in held)
-    return EntryDraft(draft.kind, draft.reference, postings, captured)
+    return draft.entry(ids, [reference for reference in draft.capture if reference in held])
 
 
 def _is_reserved(draft: Draft, ids: Mapping[AccountKey, int], holds: Sequence[HoldView], held: set[str]) -> bool:

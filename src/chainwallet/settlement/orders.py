@@ -136,8 +136,8 @@ def lock_orders(session: Session, order_ids: Sequence[str]) -> None:
     )
 
 
-def drop_legs(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:
-    """Let waiting orders be funded by whoever quotes when they are cleared; those that had makers, as they were."""
+def _lock_placed(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:
+    """Those that wait for a batch, locked in id order, as they are before they are changed: detached copies."""
     statement = (
         select(PlacedOrder)
         .where(PlacedOrder.id.in_(sorted(order_ids)), PlacedOrder.status == OrderStatus.PLACED)  # type: ignore[attr-defined]
@@ -145,12 +145,18 @@ def drop_legs(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    found = [order for order in session.exec(statement) if order.legs]
+    found = list(session.exec(statement))
+    for order in found:
+        session.expunge(order)
+    return found
+
+
+def drop_legs(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:
+    """Let waiting orders be funded by whoever quotes when they are cleared; those that had makers, as they were."""
+    found = [order for order in _lock_placed(session, order_ids) if order.legs]
     session.connection().exec_driver_sql(
         "UPDATE payment_order SET legs = '[]' WHERE id = ANY(%(ids)s)", {"ids": [order.id for order in found]}
     )
-    for order in found:
-        session.expunge(order)
     return found
 
 
@@ -164,17 +170,8 @@ def settle_placed(session: Session, order_ids: Sequence[str]) -> None:
 
 def withdraw_orders(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:
     """Take waiting orders back; those that were still waiting, as they were, locked in id order."""
-    statement = (
-        select(PlacedOrder)
-        .where(PlacedOrder.id.in_(sorted(order_ids)), PlacedOrder.status == OrderStatus.PLACED)  # type: ignore[attr-defined]
-        .order_by(PlacedOrder.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    found = list(session.exec(statement))
+    found = _lock_placed(session, order_ids)
     session.connection().exec_driver_sql(
         "UPDATE payment_order SET status = 'withdrawn' WHERE id = ANY(%(ids)s)", {"ids": [order.id for order in found]}
     )
-    for order in found:
-        session.expunge(order)
     return found
