@@ -27,7 +27,7 @@ from chainwallet.keys.addresses import ZERO_ADDRESS
 from chainwallet.keys.intents import Domain, PaymentOrder, memo_of, order_digest
 from chainwallet.keys.vault import Vault
 from chainwallet.kit.clock import unix_seconds, utc_now
-from chainwallet.kit.database import ask, ask_both, pipelined
+from chainwallet.kit.database import ask_both, pipelined
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_uetr
 from chainwallet.kit.money import Money, currency
@@ -52,6 +52,7 @@ from chainwallet.payments.quotes import (
     QuoteExpired,
     QuoteUnknown,
     QuoteUsed,
+    quote_of,
     quotes_query,
     store_quotes,
 )
@@ -150,8 +151,9 @@ class Acceptance:
         return transfer
 
     def _revive(self, session: Session, transfer: Transfer) -> Candidate:
-        quote, _ = ask(session, quotes_query([transfer.quote_id]))[transfer.quote_id]
-        quote = replace(quote, expires_at=utc_now())  # its order's deadline counts from the approval
+        quote = replace(
+            quote_of(session, transfer.quote_id), expires_at=utc_now()
+        )  # its order's deadline counts from the approval
         request = TransferRequest(
             quote=quote,
             payer_id=transfer.payer_id,

@@ -15,7 +15,6 @@ from sqlmodel import Session
 from chainwallet.keys.intents import Domain, memo_of, quote_digest
 from chainwallet.keys.typed_data import typed_data
 from chainwallet.kit.clock import unix_seconds
-from chainwallet.kit.database import ask
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money
 from chainwallet.market.commitment import ExecutionRecord, record_execution
@@ -23,8 +22,8 @@ from chainwallet.market.model import Leg, Route
 from chainwallet.market.ranking import Alternative, rank_alternatives
 from chainwallet.market.routing import Router
 from chainwallet.payments.particulars import particulars_of
-from chainwallet.payments.quotes import Quote, quotes_query
-from chainwallet.payments.transfers import find_transfer
+from chainwallet.payments.quotes import Quote
+from chainwallet.payments.transfers import Transfer
 from chainwallet.settlement.orders import PlacedOrder
 from chainwallet.settlement.snapshots import SnapshotContent, SnapshotName, read_snapshot
 
@@ -42,13 +41,11 @@ class ExecutionNotReady(ChainwalletError):
     retryable = True
 
 
-def execution(session: Session, transfer_id: str, domain: Domain, *, operator: str) -> dict[str, Any]:
-    """The record of how a transfer was priced. TRANSFER_UNKNOWN, EXECUTION_WITHOUT_MARKET, EXECUTION_NOT_READY."""
-    transfer = find_transfer(session, transfer_id)
-    quote, _ = ask(session, quotes_query([transfer.quote_id]))[transfer.quote_id]
+def execution(session: Session, transfer: Transfer, quote: Quote, domain: Domain, *, operator: str) -> dict[str, Any]:
+    """The record of how a transfer was priced by its quote. EXECUTION_WITHOUT_MARKET, EXECUTION_NOT_READY."""
     if quote.market_root is None or quote.market_taken_at is None:
         raise ExecutionWithoutMarket("Nothing was exchanged for this payment: no maker's price is in it.")
-    order = session.get(PlacedOrder, transfer_id)
+    order = session.get(PlacedOrder, transfer.id)
     if order is None:
         raise ExecutionNotReady(f"The transfer is {transfer.status}; what its payer signs is proven once it is signed.")
     details = particulars_of(transfer, quote)

@@ -18,7 +18,7 @@ from chainwallet.controls.corridors.decisions import CorridorRefused, Facts, Vio
 from chainwallet.controls.corridors.fees import Tariff
 from chainwallet.controls.corridors.store import Corridors
 from chainwallet.kit.clock import utc_now
-from chainwallet.kit.database import Database, Query, insert_many
+from chainwallet.kit.database import Database, Query, ask, insert_many
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import InvalidAmount, Money, currency, quantise_down, quantise_up
@@ -393,6 +393,12 @@ def quotes_query(quote_ids: Iterable[str]) -> Query[dict[str, tuple[Quote, bool]
     return Query(
         _FIND if wanted else "", {"ids": wanted}, lambda rows: {row[0]: (_quote(row), row[-1]) for row in rows}
     )
+
+
+def quote_of(session: Session, quote_id: str) -> Quote:
+    """The quote that a transfer names: it is kept as long as the transfer is."""
+    quote, _ = ask(session, quotes_query([quote_id]))[quote_id]
+    return quote
 
 
 def _quote(row: Any) -> Quote:

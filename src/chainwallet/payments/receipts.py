@@ -9,12 +9,11 @@ from sqlmodel import Session, col, select
 from chainwallet.chain.indexer import ChainEvent
 from chainwallet.keys.intents import Domain
 from chainwallet.keys.typed_data import typed_data
-from chainwallet.kit.database import ask
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money, currency_by_id
 from chainwallet.payments.executions import ExecutionNotReady, ExecutionWithoutMarket, execution, summary_of
 from chainwallet.payments.particulars import particulars_of
-from chainwallet.payments.quotes import quotes_query
+from chainwallet.payments.quotes import Quote, quote_of
 from chainwallet.payments.terms import show_terms
 from chainwallet.payments.transfers import Transfer, TransferStatus, find_transfer
 from chainwallet.settlement.orders import PlacedOrder
@@ -34,7 +33,7 @@ def receipt(session: Session, transfer_id: str, domain: Domain, *, operator: str
     transfer = find_transfer(session, transfer_id)
     if transfer.status not in (TransferStatus.SETTLED, TransferStatus.RETURNED):
         raise ReceiptNotReady(f"The transfer is {transfer.status}; its receipt exists once it is settled.")
-    order = session.get_one(PlacedOrder, transfer_id)
+    order, quote = session.get_one(PlacedOrder, transfer_id), quote_of(session, transfer.quote_id)
     event = session.exec(
         select(ChainEvent).where(
             ChainEvent.name == "PaymentSettled",
@@ -46,7 +45,7 @@ def receipt(session: Session, transfer_id: str, domain: Domain, *, operator: str
         raise ReceiptNotReady("A fork of the chain undid the settlement and it is sent again; ask again shortly.")
     return {
         "version": 1,
-        "transfer": _transfer_part(session, transfer),
+        "transfer": _transfer_part(transfer, quote),
         "order": typed_data(domain, order.signed()),
         "order_hash": order.order_hash,
         "signature": "0x" + bytes(order.signature).hex(),
@@ -60,7 +59,7 @@ def receipt(session: Session, transfer_id: str, domain: Domain, *, operator: str
             "block_hash": event.block_hash,
             "log_index": event.log_index,
         },
-        "execution": _execution_part(session, transfer_id, domain, operator),
+        "execution": _execution_part(session, transfer, quote, domain, operator),
     }
 
 
@@ -80,16 +79,17 @@ def _improvement(session: Session, settled: ChainEvent) -> dict[str, str] | None
     return None
 
 
-def _execution_part(session: Session, transfer_id: str, domain: Domain, operator: str) -> dict[str, Any] | None:
+def _execution_part(
+    session: Session, transfer: Transfer, quote: Quote, domain: Domain, operator: str
+) -> dict[str, Any] | None:
     """The winning path, its prices and the ranking; None where nothing was exchanged."""
     try:
-        return summary_of(execution(session, transfer_id, domain, operator=operator))
+        return summary_of(execution(session, transfer, quote, domain, operator=operator))
     except (ExecutionWithoutMarket, ExecutionNotReady):
         return None
 
 
-def _transfer_part(session: Session, transfer: Transfer) -> dict[str, Any]:
-    quote, _ = ask(session, quotes_query([transfer.quote_id]))[transfer.quote_id]
+def _transfer_part(transfer: Transfer, quote: Quote) -> dict[str, Any]:
     source = Money(transfer.source_currency, int(transfer.source_units))
     target = Money(transfer.target_currency, int(transfer.target_units))
     return {

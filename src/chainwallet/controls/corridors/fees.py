@@ -104,15 +104,7 @@ class Tariff:
 
     def _exact(self, source_units: int) -> int:
         """The fee before rounding, in 1e-6 of a unit."""
-        own = self.flat_units * PPM
-        for index, tier in enumerate(self.tiers):
-            if source_units <= tier.above_units:
-                break
-            own += self._slice(index, source_units) * tier.rate_ppm
-        own = max(own, self.minimum_units * PPM)
-        if self.maximum_units is not None:
-            own = min(own, self.maximum_units * PPM)
-        return own + self.partner_flat_units * PPM + source_units * (self.partner_ppm + self.lifetime_ppm)
+        return sum(exact for _, exact, _, _ in self._parts(source_units))
 
     def _parts(self, source_units: int) -> Sequence[tuple[FeeKind, int, int | None, int | None]]:
         parts: list[tuple[FeeKind, int, int | None, int | None]]

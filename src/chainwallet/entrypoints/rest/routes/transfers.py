@@ -49,6 +49,7 @@ from chainwallet.payments.quotes import (
     QuoteTooCostly,
     QuoteUnknown,
     QuoteUsed,
+    quote_of,
 )
 from chainwallet.payments.receipts import ReceiptNotReady, receipt
 from chainwallet.payments.terms import Stated
@@ -361,8 +362,9 @@ def get_execution(transfer_id: str, request: Request, principal: Reader) -> dict
     """The quotes that were live, the operator's commitment to them, the route, and prices that bound all others."""
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
-        _visible(session, principal, transfer_id)
-        return execution(session, transfer_id, services.domain, operator=services.operator.address)
+        transfer = _visible(session, principal, transfer_id)
+        quote = quote_of(session, transfer.quote_id)
+        return execution(session, transfer, quote, services.domain, operator=services.operator.address)
 
 
 def _visible(session: Any, principal: Principal, transfer_id: str) -> Transfer:
