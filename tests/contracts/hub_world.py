@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -19,6 +16,7 @@ from eth_account.signers.local import LocalAccount
 from eth_utils import function_abi_to_4byte_selector, keccak
 from hub_chain import FAILURES, Chain, Refusal
 from hub_packing import Packed, pack_batch
+from tests.running_scripts import load_script
 from web3.contract import Contract
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,16 +91,9 @@ class Quote(NamedTuple):
     deadline: int = FAR
 
 
-@cache
 def load_compiler_script() -> ModuleType:
     """scripts/compile_contracts.py as a module."""
-    spec = importlib.util.spec_from_file_location("compile_contracts", ROOT / "scripts" / "compile_contracts.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("compile_contracts")
 
 
 def artifact(name: str) -> dict[str, Any]:

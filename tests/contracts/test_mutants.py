@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from scripts_under_test import load_script
+from tests.running_scripts import load_script
 
 SOLIDITY = """// a < b
 contract Example {

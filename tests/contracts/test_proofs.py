@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 from hub_world import ROOT
-from scripts_under_test import load_script
+from tests.running_scripts import load_script
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from scripts_under_test import load_script
+from tests.running_scripts import load_script
 
 FLAWED = """// SPDX-License-Identifier: UNLICENSED
 pragma solidity 0.8.37;

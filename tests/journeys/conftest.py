@@ -241,3 +241,11 @@ def nobody_quotes(world: World) -> Iterator[None]:
     world.quiet()
     world.run("UPDATE maker_quote SET status = 'withdrawn' WHERE status = 'open'")
     world.services.market_changed()
+
+
+@pytest.fixture
+def maker(world: World) -> Iterator[Any]:
+    """A maker with 1,000 USD, whose ladders are withdrawn afterwards."""
+    found = world.funded("USD", "1000.00", "maker")
+    yield found
+    world.send("DELETE", f"/v1/makers/{found['id']}/ladders")

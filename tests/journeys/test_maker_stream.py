@@ -55,13 +55,6 @@ def line(url: str) -> Callable[..., AbstractContextManager[Line]]:
     return open_one
 
 
-@pytest.fixture
-def maker(world: World) -> Any:
-    found = world.funded("USD", "1000.00", "maker")
-    yield found
-    world.send("DELETE", f"/v1/makers/{found['id']}/ladders")
-
-
 def test_flood__only_the_newest_version_of_each_pair_is_applied(world: World, line: Open, maker: Any) -> None:
     with line(maker) as one:
         assert one.hear("hello")["limits"]["tick_ms"] == 100

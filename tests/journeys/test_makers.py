@@ -51,13 +51,6 @@ def rejections(world: World, maker: Any) -> dict[tuple[str, str, str], tuple[int
     return {(one["sell"], one["buy"], one["code"]): (one["version"], one["count"]) for one in items}
 
 
-@pytest.fixture
-def maker(world: World) -> Any:
-    found = world.funded("USD", "1000.00", "maker")
-    yield found
-    world.send("DELETE", f"/v1/makers/{found['id']}/ladders")
-
-
 def test_ladder__is_replaced_whole_by_its_newest_version(world: World, maker: Any) -> None:
     shown = put(world, maker, "USD-EUR", ladder(1, ("100.00", "92.00"), ("200.00", "185.00")))
     assert [level["sell"] for level in shown["levels"]] == ["100.00", "200.00"]

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,9 +18,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from ledger_model import ModelAccount, ModelLedger
-from sqlmodel import SQLModel
+from tests.ledger_database import open_ledger
 
-from chainwallet.kit.database import Database, open_database
+from chainwallet.kit.database import Database
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.ledger import (
     AccountKey,
@@ -41,23 +39,14 @@ from chainwallet.ledger import (
     renew_nonces,
     verify,
 )
-from chainwallet.ledger.ddl import statements
-from chainwallet.ledger.models import Account, Hold, JournalEntry, Posting
 
 CURRENCIES = ("EUR", "USD")
 
 
 @pytest.fixture(scope="module")
 def ledger_postgres() -> Iterator[Database]:
-    tables = [model.__table__ for model in (Account, JournalEntry, Posting, Hold)]  # type: ignore[attr-defined]
-    with tempfile.TemporaryDirectory(prefix="cw-") as folder:
-        database = open_database(None, data_dir=Path(folder))
-        SQLModel.metadata.create_all(database.engine, tables=tables)
-        with database.transaction() as session:
-            for statement in statements():
-                session.connection().exec_driver_sql(statement)
+    with open_ledger() as database:
         yield database
-        database.close()
 
 
 class Pair:

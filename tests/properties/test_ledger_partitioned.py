@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlmodel import SQLModel
 from test_ledger_machine import RandomRun
+from tests.ledger_database import open_ledger
 
-from chainwallet.kit.database import Database, open_database
+from chainwallet.kit.database import Database
 from chainwallet.ledger import books_root
-from chainwallet.ledger.ddl import statements
-from chainwallet.ledger.models import Account, Hold, JournalEntry, Posting
 from chainwallet.ledger.partitioning import SPREAD, spread_by_account
 
 PARTS = 8
@@ -24,13 +21,8 @@ STEPS = 1_500
 
 @pytest.fixture(scope="module")
 def spread() -> Iterator[Database]:
-    tables = [model.__table__ for model in (Account, JournalEntry, Posting, Hold)]  # type: ignore[attr-defined]
-    with tempfile.TemporaryDirectory(prefix="cw-") as folder:
-        database = open_database(None, data_dir=Path(folder))
-        SQLModel.metadata.create_all(database.engine, tables=tables)
+    with open_ledger() as database:
         with database.transaction() as session:
-            for statement in statements():
-                session.connection().exec_driver_sql(statement)
             spread_by_account(session, parts=PARTS)
         seed = 20_260_102
         print(f"seed {seed}")
@@ -39,7 +31,6 @@ def spread() -> Iterator[Database]:
             done += run.step()
         run.pair.check_all()
         yield database
-        database.close()
 
 
 def test_keys__of_what_is_spread__all_have_the_account() -> None:

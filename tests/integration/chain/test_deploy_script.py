@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.running_scripts import load_script
 
 from chainwallet.chain.embedded import EmbeddedChain
 from chainwallet.chain.node import Node
 from chainwallet.chain.serve import serve
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "deploy.py"
 KEY = "0x" + "11" * 32
 ALICE = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("deploy_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("deploy")
 
 
 @pytest.fixture

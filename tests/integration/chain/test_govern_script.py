@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_abi.abi import encode
+from tests.running_scripts import load_script
 
 from chainwallet.chain.contracts.access_manager import AccessManager, Role
 from chainwallet.chain.contracts.artifacts import artifact
@@ -21,7 +21,6 @@ from chainwallet.keys.addresses import address_bytes
 from chainwallet.keys.intents import Transaction
 from chainwallet.keys.signers import LocalSigner
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "govern.py"
 OPERATOR_KEY = "0x" + "11" * 32
 HOLDER = LocalSigner("0x" + "22" * 32).address
 SOMEBODY = LocalSigner("0x" + "33" * 32).address
@@ -33,11 +32,7 @@ Run = Callable[..., tuple[int, str]]
 @pytest.fixture
 def run(anvil_world: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the script against the deployed anvil with the operator's key, or with another; (exit code, output)."""
-    spec = importlib.util.spec_from_file_location("govern_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("govern")
 
     def call(*arguments: str, key: str | None = OPERATOR_KEY) -> tuple[int, str]:
         monkeypatch.delenv("CHAINWALLET_DEPLOYER_KEY", raising=False)

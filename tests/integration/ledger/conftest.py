@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
+from tests.ledger_database import open_ledger
 
-from chainwallet.kit.database import Database, open_database
+from chainwallet.kit.database import Database
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.ledger import (
     AccountKey,
@@ -26,22 +25,12 @@ from chainwallet.ledger import (
     renew_nonces,
     verify,
 )
-from chainwallet.ledger.ddl import statements
-from chainwallet.ledger.models import Account, Hold, JournalEntry, Posting
-
-TABLES = [model.__table__ for model in (Account, JournalEntry, Posting, Hold)]  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
 def ledger_postgres() -> Iterator[Database]:
-    with tempfile.TemporaryDirectory(prefix="cw-") as folder:
-        database = open_database(None, data_dir=Path(folder), pool_size=32)
-        SQLModel.metadata.create_all(database.engine, tables=TABLES)
-        with database.transaction() as session:
-            for statement in statements():
-                session.connection().exec_driver_sql(statement)
+    with open_ledger(pool_size=32) as database:
         yield database
-        database.close()
 
 
 @pytest.fixture

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
-import sys
 from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-import pytest
 from lxml import etree
+from tests.running_scripts import load_script
 
 from chainwallet.adapters.iso20022 import PaymentFile, schemas
 from chainwallet.entrypoints.demo.corridors import country_currencies, load_corridors
 from chainwallet.entrypoints.demo.population import build_population, flows
 
-SCRIPT = Path(__file__).parents[3] / "scripts/generate_demo_payments.py"
 Mid = Callable[[str, str], Fraction]
 
 
-def test_committed_file__is_what_the_script_writes(payments_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location("generate_demo_payments", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, script)  # its dataclasses look their module up
-    spec.loader.exec_module(script)
+def test_committed_file__is_what_the_script_writes(payments_path: Path) -> None:
+    script = load_script("generate_demo_payments")
     assert script.generate() == payments_path.read_bytes(), "run: python scripts/generate_demo_payments.py"
 
 
