@@ -23,7 +23,7 @@ from chainwallet.chain.node import Node, open_node
 from chainwallet.chain.proofs import proven_nonce
 from chainwallet.controls.corridors.store import Corridors
 from chainwallet.controls.identity.authenticator import Authenticator, operator_key
-from chainwallet.controls.risk import standard_rules
+from chainwallet.controls.risk import return_rules, standard_rules
 from chainwallet.keys.intents import Domain
 from chainwallet.keys.policy import TransactionPolicy
 from chainwallet.keys.secret_box import SecretBox
@@ -42,6 +42,7 @@ from chainwallet.migrations import upgrade
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, TransferRequest
 from chainwallet.payments.quotes import Pricer, Quote, store_quotes
+from chainwallet.payments.returns import Returns
 from chainwallet.settlement.ladders import LadderDesk, LadderPost
 from chainwallet.settlement.ladders import Outcome as LadderOutcome
 from chainwallet.settlement.lanes import open_lane
@@ -76,6 +77,7 @@ class Services:
     corridors: Corridors
     pricer: Pricer
     acceptance: Acceptance
+    returns: Returns
     transfers: GroupCommit[TransferRequest, Accepted]
     quotes: GroupCommit[Quote, Quote]
     ladders: GroupCommit[LadderPost, tuple[LadderOutcome, ...]]
@@ -240,6 +242,7 @@ def _wire(
         domain=domain,
         rates=rates,
         rules=standard_rules(),
+        return_rules=return_rules(),
         settle_margin_s=settings.settle_margin_s,
         corridors=corridors,
     )
@@ -259,6 +262,7 @@ def _wire(
         corridors=corridors,
         pricer=pricer,
         acceptance=acceptance,
+        returns=Returns(acceptance=acceptance, pricer=pricer, corridors=corridors),
         transfers=GroupCommit("transfers", database, acceptance.accept, after_commit=lambda: services.wake("settle")),
         # A quote that a power cut undoes is asked for again; waiting for the disk would buy nothing.
         quotes=GroupCommit("quotes", database, store_quotes, durable=False),

@@ -110,6 +110,10 @@ class Client:
     def get_transfer(self, transfer_id: str) -> Json:
         return self.get(f"/v1/transfers/{transfer_id}")
 
+    def return_transfer(self, transfer_id: str, *, reason: str = "MS03", **options: Any) -> Json:
+        """Send a settled transfer's money back; `reason` is a code of ISO 20022 ExternalReturnReason1Code."""
+        return self.post(f"/v1/transfers/{transfer_id}/return", {"reason": reason}, **options)
+
     def receipt(self, transfer_id: str) -> Json:
         return self.get(f"/v1/transfers/{transfer_id}/receipt")
 

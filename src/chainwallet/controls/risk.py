@@ -101,6 +101,11 @@ def standard_rules(
     )
 
 
+def return_rules() -> RuleSet:
+    """The rules for money that goes back: both are customers in good standing. Limits were the first payment's."""
+    return RuleSet([PayerActive(), PayeeActive(), DifferentParties()])
+
+
 @dataclass(slots=True)
 class _Recent:
     entries: deque[tuple[float, int]] = field(default_factory=deque)

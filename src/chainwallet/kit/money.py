@@ -85,11 +85,11 @@ class Money:
     units: int
 
     @classmethod
-    def parse(cls, code: str, value: str) -> Self:
+    def parse(cls, code: str, value: str, *, may_be_zero: bool = False) -> Self:
         """The amount that a person or a bank wrote, such as ("EUR", "100.00").
 
         Accepts ASCII digits with at most the currency's minor digits after one point; refuses signs,
-        exponents, leading zeros, other scripts' digits and zero itself (InvalidAmount).
+        exponents, leading zeros, other scripts' digits and, unless it may be, zero itself (InvalidAmount).
         """
         iso = currency(code)
         match = _DECIMAL.fullmatch(value) if isinstance(value, str) else None
@@ -105,7 +105,7 @@ class Money:
                 f"Round the amount to {iso.minor_digits} digits."
             )
         units = int(value.partition(".")[0]) * UNITS_PER_CURRENCY_UNIT + int(fraction.ljust(UNIT_DIGITS, "0"))
-        if units == 0:
+        if units == 0 and not may_be_zero:
             raise InvalidAmount("The amount is zero; send more than nothing.")
         return cls(code, units)
 

@@ -80,6 +80,7 @@ class Acceptance:
         domain: Domain,
         rates: RateSource,
         rules: RuleSet,
+        return_rules: RuleSet,
         settle_margin_s: int,
         corridors: Corridors | None = None,
     ) -> None:
@@ -87,6 +88,7 @@ class Acceptance:
         self._domain = domain
         self._rates = rates
         self._rules = rules
+        self._return_rules = return_rules
         self._settle_margin_s = settle_margin_s
         self._admission = Admission(corridors or Corridors(), rates)
         self._recent = RecentPayments()
@@ -185,7 +187,8 @@ class Acceptance:
                 recent_count=count + counts[c.payer.id],
                 recent_value_eur_units=value_eur_units + values[c.payer.id],
             )
-            c.decision, c.value_eur_units = self._rules.decide(context), context.value_eur_units
+            rules = self._rules if c.request.return_of is None else self._return_rules
+            c.decision, c.value_eur_units = rules.decide(context), context.value_eur_units
             counts[c.payer.id] += 1
             values[c.payer.id] += context.value_eur_units
 
@@ -193,7 +196,7 @@ class Acceptance:
         """Count what was accepted towards its payer's recent payments; what was refused after all counts nothing."""
         now_s = time.monotonic()
         for c in candidates:
-            if isinstance(c.outcome, Accepted) and not isinstance(c.decision, Deny):
+            if isinstance(c.outcome, Accepted) and not isinstance(c.decision, Deny) and c.request.return_of is None:
                 self._recent.note(c.payer.id, value_eur_units=c.value_eur_units, at_s=now_s)
 
     def _context(self, c: Candidate, *, recent_count: int, recent_value_eur_units: int) -> PaymentContext:
@@ -285,6 +288,7 @@ class Acceptance:
             end_to_end_id=c.request.end_to_end_id,
             market=market_named(c.quote),
             terms=c.quote.terms,
+            return_of=c.request.return_of,
         )
         return PaymentOrder(
             payer=c.payer.address,
@@ -411,6 +415,8 @@ def _row(c: Candidate, now: datetime) -> dict[str, Any]:
         "reference": c.request.reference,
         "end_to_end_id": c.request.end_to_end_id,
         "terms": c.quote.terms,
+        "return_of": c.request.return_of,
+        "return_reason": c.request.return_reason,
         "failure_code": declined.code if declined else None,
         "failure_detail": declined.detail if declined else None,
         "created_at": now,

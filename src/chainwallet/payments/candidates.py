@@ -44,7 +44,8 @@ class PayerUnknown(ChainwalletError):
 class TransferRequest:
     """One transfer asked for: `quote` is the id of a quote that was given, or one that was made for this request.
 
-    `idempotency_key` with `body_sha256` makes it happen once however often it is asked.
+    `idempotency_key` with `body_sha256` makes it happen once however often it is asked. `return_of` is the transfer
+    whose money this sends back.
     """
 
     quote: str | Quote
@@ -57,6 +58,8 @@ class TransferRequest:
     reference: str | None = None
     end_to_end_id: str | None = None
     uetr: str | None = None
+    return_of: str | None = None
+    return_reason: str | None = None
 
 
 def with_purpose(request: TransferRequest, terms: Terms | None) -> TransferRequest:

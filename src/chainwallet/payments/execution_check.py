@@ -183,7 +183,7 @@ def _amounts(evidence: _Evidence) -> str:
     """What people see are whole minor units: that much rounding, and the fee, lie between it and the route."""
     order, route = evidence.order, evidence.record.route
     fee = evidence.document["fee"]
-    fee_units = Money.parse(route.source, fee["value"]).units
+    fee_units = Money.parse(route.source, fee["value"], may_be_zero=True).units
     over_units = order.source_units - fee_units - route.source_units
     short_units = route.target_units - order.target_units
     if fee["currency"] != route.source or not 0 <= over_units < currency(route.source).minor_units:

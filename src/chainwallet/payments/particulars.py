@@ -19,9 +19,11 @@ def particulars(
     end_to_end_id: str | None,
     market: Mapping[str, str] | None = None,
     terms: Terms | None = None,
+    return_of: str | None = None,
 ) -> dict[str, Any]:
     """What an order's memo commits to, and no one learns from the chain: its price and refund policy are part of it."""
     details = {"uetr": uetr, "purpose": purpose, "reference": reference, "end_to_end_id": end_to_end_id}
+    details |= {} if return_of is None else {"return_of": return_of}
     return details | ({} if market is None else {"market": market}) | committed(terms)
 
 
@@ -34,6 +36,7 @@ def particulars_of(transfer: Transfer, quote: Quote) -> dict[str, Any]:
         end_to_end_id=transfer.end_to_end_id,
         market=market_named(quote),
         terms=transfer.terms,
+        return_of=transfer.return_of,
     )
 
 

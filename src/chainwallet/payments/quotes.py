@@ -8,14 +8,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Column, DateTime, Index, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel
 
 from chainwallet.controls.corridors.decisions import CorridorRefused, Facts, Violation
-from chainwallet.controls.corridors.fees import Tariff
+from chainwallet.controls.corridors.fees import Tariff, Tier
 from chainwallet.controls.corridors.store import Corridors
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database, Query, ask, insert_many
@@ -79,7 +79,7 @@ class Quote:
     """What a customer is offered: both amounts exact. `legs` price it: units per maker quote.
 
     `market_root` and `market_taken_at` name the snapshot of the market that it was priced on.
-    `terms` are its corridor's: None only for quotes from before there were corridors.
+    `terms` are its corridor's: None for money that goes back, and for quotes from before there were corridors.
     `spread_units` is what the makers of the legs earn at mid, in the source currency.
     """
 
@@ -233,9 +233,8 @@ class Pricer:
         that its corridor and the market have against it.
         """
         now = utc_now()
-        fixing, view, corridors = self._fixing(now), view or self.view, self._corridors.map
-        mids = MidMarket(fixing)
-        name = None if request.source == request.target else view.name
+        view, corridors = view or self.view, self._corridors.map
+        mids = MidMarket(self._fixing(now))
         verdict = corridors.decide(request.facts(now), mids)
         corridor = verdict.corridor
         if corridor is None or verdict.violations:
@@ -244,14 +243,42 @@ class Pricer:
         tariff = corridor.tariff(
             request.source, request.stated.payer_type, mids, lifetime_s=lifetime_s, standard_bps=self._fee_bps
         )
-        if request.fixed_source is not None:
-            source_units, target_units, fee_units, legs = _from_source(view, request, tariff)
-        else:
-            source_units, target_units, fee_units, legs = _to_target(view, request, tariff)
+        amounts, expires_at = _amounts(view, request, tariff), now + timedelta(seconds=lifetime_s)
+        terms = make_terms(
+            corridor,
+            tariff,
+            request.stated,
+            revision=corridors.revision,
+            source_units=amounts.source_units,
+            now=now,
+            firm_until=expires_at,
+        )
+        return self._quote(request, amounts, view, mids, now=now, expires_at=expires_at, owner_id=owner_id, terms=terms)
+
+    def price_return(self, request: PriceRequest) -> Quote:
+        """The price at which money goes back: without fee, and by no corridor's rules. Refusals as in `price`."""
+        now, view = utc_now(), self.view
+        mids, tariff = MidMarket(self._fixing(now)), Tariff(request.source, (Tier(0, 0),))
+        amounts, expires_at = _amounts(view, request, tariff), now + timedelta(seconds=self.ttl_s)
+        return self._quote(request, amounts, view, mids, now=now, expires_at=expires_at, owner_id=None, terms=None)
+
+    def _quote(
+        self,
+        request: PriceRequest,
+        amounts: _Amounts,
+        view: MarketView,
+        mids: MidMarket,
+        *,
+        now: datetime,
+        expires_at: datetime,
+        owner_id: str | None,
+        terms: Terms | None,
+    ) -> Quote:
+        source_units, target_units, fee_units, legs = amounts
         if request.limit is not None:
             _check_limit(request, source_units, target_units)
+        name = None if request.source == request.target else view.name
         mid = mids.mid(request.source, request.target)
-        expires_at = now + timedelta(seconds=lifetime_s)
         cost_bps = _cost_bps(source_units, target_units, mid)
         if cost_bps > self._cost_bps_max and self._is_more_than_rounding(request, source_units, target_units, mid):
             raise QuoteTooCostly(
@@ -266,7 +293,7 @@ class Pricer:
             target_currency=request.target,
             target_units=target_units,
             fee_units=fee_units,
-            spread_units=spread_units(legs, request.source, fixing),
+            spread_units=spread_units(legs, request.source, mids.fixing),
             rate=_decimal(target_units, source_units - fee_units),
             mid_rate=_decimal(mid.numerator, mid.denominator),
             cost_bps=cost_bps,
@@ -275,15 +302,7 @@ class Pricer:
             created_at=now,
             market_root=None if name is None else name.root,
             market_taken_at=None if name is None else name.taken_at,
-            terms=make_terms(
-                corridor,
-                tariff,
-                request.stated,
-                revision=corridors.revision,
-                source_units=source_units,
-                now=now,
-                firm_until=expires_at,
-            ),
+            terms=terms,
         )
 
     def _fixing(self, now: datetime) -> Fixing:
@@ -302,7 +321,18 @@ class Pricer:
         return source_units - target_units / mid > Fraction(source_units * self._cost_bps_max, BPS) + cents
 
 
-def _from_source(view: MarketView, request: PriceRequest, tariff: Tariff) -> tuple[int, int, int, Sequence[Leg]]:
+class _Amounts(NamedTuple):
+    source_units: int
+    target_units: int
+    fee_units: int
+    legs: Sequence[Leg]
+
+
+def _amounts(view: MarketView, request: PriceRequest, tariff: Tariff) -> _Amounts:
+    return (_to_target if request.fixed_source is None else _from_source)(view, request, tariff)
+
+
+def _from_source(view: MarketView, request: PriceRequest, tariff: Tariff) -> _Amounts:
     source_units = request.fixed.units
     fee_units = tariff.fee(source_units)
     if fee_units >= source_units:
@@ -311,15 +341,15 @@ def _from_source(view: MarketView, request: PriceRequest, tariff: Tariff) -> tup
     target_units = quantise_down(route.target_units, request.target)
     if target_units == 0:
         raise InvalidAmount(f"The amount is too small to arrive in {request.target}; send more.")
-    return source_units, target_units, fee_units, route.legs
+    return _Amounts(source_units, target_units, fee_units, route.legs)
 
 
-def _to_target(view: MarketView, request: PriceRequest, tariff: Tariff) -> tuple[int, int, int, Sequence[Leg]]:
+def _to_target(view: MarketView, request: PriceRequest, tariff: Tariff) -> _Amounts:
     target_units = request.fixed.units
     route = view.route_to_target(request.source, request.target, target_units)
     net_units = quantise_up(route.source_units, request.source)
     fee_units = tariff.fee_on_top(net_units)
-    return net_units + fee_units, target_units, fee_units, route.legs
+    return _Amounts(net_units + fee_units, target_units, fee_units, route.legs)
 
 
 def _market_violations(view: MarketView, request: PriceRequest) -> list[Violation]:

@@ -68,11 +68,29 @@ _MOMENTS = {
 }
 
 
+# What goes back goes back once: only what ended without moving anything may be sent again.
+UNDER_WAY = Index(
+    "uq_transfer_return",
+    "return_of",
+    "payer_id",
+    "payee_id",
+    unique=True,
+    postgresql_where=text("return_of IS NOT NULL AND status NOT IN ('declined', 'failed', 'cancelled')"),
+)
+
+
 class Transfer(SQLModel, table=True):
-    """A customer's payment: exactly `source_units` leave the payer, exactly `target_units` reach the payee."""
+    """A customer's payment: exactly `source_units` leave the payer, exactly `target_units` reach the payee.
+
+    `return_of` is the transfer whose money it sends back, with the reason as a code of ISO 20022.
+    """
 
     __tablename__ = "transfer"
-    __table_args__ = (Index("ix_transfer_payer", "payer_id", text("id DESC")), Index("ix_transfer_payee", "payee_id"))
+    __table_args__ = (
+        Index("ix_transfer_payer", "payer_id", text("id DESC")),
+        Index("ix_transfer_payee", "payee_id"),
+        UNDER_WAY,
+    )
 
     id: str = Field(primary_key=True)
     uetr: str = Field(sa_column=Column(Text, nullable=False, unique=True))
@@ -91,6 +109,8 @@ class Transfer(SQLModel, table=True):
     reference: str | None = None
     end_to_end_id: str | None = None
     terms: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
+    return_of: str | None = None
+    return_reason: str | None = None
     failure_code: str | None = None
     failure_detail: str | None = None
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
@@ -195,6 +215,16 @@ def advance(
     return [row[0] for row in rows]
 
 
+def complete_returns(session: Session, settled_ids: Sequence[str]) -> list[str]:
+    """Move the transfers to `returned` whose payer has the money back by these that settled; their ids."""
+    rows = session.connection().exec_driver_sql(
+        """SELECT t.id FROM transfer r JOIN transfer t ON t.id = r.return_of AND t.payer_id = r.payee_id
+           WHERE r.id = ANY(%(ids)s)""",
+        {"ids": list(settled_ids)},
+    )
+    return advance(session, [row[0] for row in rows], TransferStatus.RETURNED)
+
+
 def open_transfers(session: Session, rows: Sequence[Mapping[str, Any]], *, banks: Mapping[str, str | None]) -> None:
     """Store new transfers, which have all columns, and tell the outbox of them."""
     insert_many(session, Transfer, rows)
@@ -252,6 +282,8 @@ def describe_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "purpose": row["purpose"],
         "reference": row["reference"],
         "end_to_end_id": row["end_to_end_id"],
+        "return_of": row["return_of"],
+        "return_reason": row["return_reason"],
         "timeline": _timeline(row),
     }
     if row["failure_code"] is not None:

@@ -22,7 +22,7 @@ from chainwallet.ledger import (
 from chainwallet.payments.deposits import settle_deposits
 from chainwallet.payments.endings import CANCELLED_ON_CHAIN, FUNDS_LEFT, adopt_settled, withdraw_transfers
 from chainwallet.payments.exits import overtake_exits
-from chainwallet.payments.transfers import TransferStatus, advance
+from chainwallet.payments.transfers import TransferStatus, advance, complete_returns
 from chainwallet.reconciliation.announcements import announce_fills, still_open
 from chainwallet.reconciliation.breaks import BreakKind, open_break
 from chainwallet.reconciliation.drafts import (
@@ -73,6 +73,7 @@ def book_events(session: Session, *, up_to_block: int, treasury: str, limit: int
     drafts += payments
     drafts += _batches(session, events, by_name, owners)
     settled = advance(session, transfer_ids, TransferStatus.SETTLED)
+    complete_returns(session, settled)
     acts = follow_owners(session, events, owners)
     mark_matched(session, [event.id for event in events])
     drafts = sorted([*drafts, *acts.drafts], key=lambda draft: draft.place)

@@ -294,7 +294,12 @@ def test_a_strange_request_id_is_replaced(client: TestClient, given: str) -> Non
 
 def test_nothing_a_caller_sends_makes_two_log_lines(client: TestClient, capsys: pytest.CaptureFixture[str]) -> None:
     """Attack 24: one event is one line, and no secret is in it."""
-    structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory())
+    structlog.configure(
+        processors=[structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
     try:
         app = create_app(NoServices(), routers=[router])
         with TestClient(app, raise_server_exceptions=False) as client:

@@ -213,6 +213,11 @@ class CorridorMap:
             return Verdict(None, (*missing, *_certain(facts, admitted, mids)))
         return Verdict(admitted[0], tuple(admitted[0].violations(facts, mids)))
 
+    def refund_account(self, corridor_id: str, at: datetime) -> str | None:
+        """The customer that pays refunds at the original rate out, of the corridor that has this id at that time."""
+        known = (c.data.refund.account for c in self._corridors if c.id == corridor_id and c.is_in_force(at))
+        return next(known, None)
+
     def asks_who(self, source: str, target: str) -> bool:
         """Whether anything between two currencies depends on who pays whom."""
         return any(

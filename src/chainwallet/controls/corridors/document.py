@@ -258,6 +258,15 @@ class RefundData(_Data):
     policy: RefundChoice
     within_hours: Annotated[int, Field(strict=True, ge=1, le=24 * 90)] = 24 * 10
     borne_by: Bearer
+    account: Annotated[
+        str | None,
+        Field(
+            max_length=64,
+            pattern=r"^[A-Za-z0-9_-]+$",
+            description="The customer that pays original_rate out for who bears it: the payee's money goes to this "
+            "account, and the payer's comes from it.",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _has_an_owner(self) -> Self:

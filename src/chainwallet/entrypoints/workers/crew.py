@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from chainwallet.bootstrap import Services
 from chainwallet.entrypoints.workers.anchor import Anchorer
 from chainwallet.entrypoints.workers.deliver import deliver_step
+from chainwallet.entrypoints.workers.give_back import ReturnPayer
 from chainwallet.entrypoints.workers.housekeep import ladders_step, purge_step, rates_step
 from chainwallet.entrypoints.workers.index import index_step
 from chainwallet.entrypoints.workers.ingest import ingest_step, market_step
@@ -112,6 +113,7 @@ class Crew:
             ("index", lambda: index_step(services), 0.1),
             ("reconcile", Reconciler(services).step, 0.5),
             ("deliver", lambda: deliver_step(services), 1.0),
+            ("give-back", ReturnPayer(services).step, 1.0),
             ("ingest", lambda: ingest_step(services), 0.5),
             ("purge", lambda: purge_step(services), PURGE_EVERY_S),
             ("ladders", lambda: ladders_step(services), 5.0),

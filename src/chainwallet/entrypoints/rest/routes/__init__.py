@@ -21,6 +21,7 @@ from chainwallet.entrypoints.rest.routes import (
     payment_files,
     quotes,
     rates,
+    returns,
     transfers,
     webhooks,
 )
@@ -39,6 +40,7 @@ def all_routers() -> list[APIRouter]:
         deposits,
         customers,
         exits,
+        returns,
         payment_files,
         batches,
         chain,

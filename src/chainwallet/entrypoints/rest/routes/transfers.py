@@ -52,6 +52,7 @@ from chainwallet.payments.quotes import (
     quote_of,
 )
 from chainwallet.payments.receipts import ReceiptNotReady, receipt
+from chainwallet.payments.returns import returns_of
 from chainwallet.payments.terms import Stated
 from chainwallet.payments.transfers import (
     Transfer,
@@ -166,6 +167,11 @@ class TransferOut(TermsOut):
     purpose: str | None
     reference: str | None
     end_to_end_id: str | None
+    return_of: str | None = Field(description="The transfer whose money this one sends back.")
+    return_reason: str | None = Field(description="ISO 20022 ExternalReturnReason1Code.")
+    returned_by: list[str] = Field(
+        default=[], description="The transfers that bring this one's money back; two where another account pays it out."
+    )
     timeline: list[StepOut]
     settlement: SettlementOut | None = None
     failure: FailureOut | None = None
@@ -281,7 +287,7 @@ def get_transfers(
 def get_transfer(transfer_id: str, request: Request, principal: Reader) -> Response:
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
-        transfer = _visible(session, principal, transfer_id)
+        transfer = visible_transfer(session, principal, transfer_id)
         return json_response(_whole(services, session, transfer))
 
 
@@ -294,7 +300,7 @@ def get_transfer(transfer_id: str, request: Request, principal: Reader) -> Respo
 def post_cancel(transfer_id: str, request: Request, principal: Spender) -> Response:
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
-        transfer = _visible(session, principal, transfer_id)
+        transfer = visible_transfer(session, principal, transfer_id)
         if not may_act_for(principal, parties_by_id(session, {transfer.payer_id})[transfer.payer_id]):
             raise AuthScopeMissing("Only the payer, its bank or the operator may cancel a transfer; ask them.")
         cancel_transfer(session, transfer_id)
@@ -318,7 +324,7 @@ def post_cancel(transfer_id: str, request: Request, principal: Spender) -> Respo
 def post_approve(transfer_id: str, request: Request, principal: Reviewer) -> Response:
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
-        _visible(session, principal, transfer_id)
+        visible_transfer(session, principal, transfer_id)
         transfer = services.acceptance.approve(session, transfer_id)
     services.wake("settle")
     return json_response(describe(transfer))
@@ -333,7 +339,7 @@ def post_approve(transfer_id: str, request: Request, principal: Reviewer) -> Res
 def post_decline(transfer_id: str, request: Request, principal: Reviewer) -> Response:
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
-        transfer = _visible(session, principal, transfer_id)
+        transfer = visible_transfer(session, principal, transfer_id)
         detail = "The payment was reviewed and declined; contact the bank."
         if not end_transfers(session, [transfer_id], TransferStatus.DECLINED, code="REVIEW_DECLINED", detail=detail):
             raise TransferNotInReview(f"The transfer is {transfer.status}; only one in review can be declined.")
@@ -349,7 +355,7 @@ def post_decline(transfer_id: str, request: Request, principal: Reviewer) -> Res
 def get_receipt(transfer_id: str, request: Request, principal: Reader) -> dict[str, Any]:
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
-        _visible(session, principal, transfer_id)
+        visible_transfer(session, principal, transfer_id)
         return receipt(session, transfer_id, services.domain, operator=services.operator.address)
 
 
@@ -362,12 +368,12 @@ def get_execution(transfer_id: str, request: Request, principal: Reader) -> dict
     """The quotes that were live, the operator's commitment to them, the route, and prices that bound all others."""
     services = cast(Services, request.app.state.services)
     with services.database.transaction() as session:
-        transfer = _visible(session, principal, transfer_id)
+        transfer = visible_transfer(session, principal, transfer_id)
         quote = quote_of(session, transfer.quote_id)
         return execution(session, transfer, quote, services.domain, operator=services.operator.address)
 
 
-def _visible(session: Any, principal: Principal, transfer_id: str) -> Transfer:
+def visible_transfer(session: Any, principal: Principal, transfer_id: str) -> Transfer:
     """The transfer if it concerns the principal; otherwise as if there were none."""
     transfer = find_transfer(session, transfer_id)
     parties = parties_by_id(session, {transfer.payer_id, transfer.payee_id or transfer.payer_id}).values()
@@ -378,6 +384,8 @@ def _visible(session: Any, principal: Principal, transfer_id: str) -> Transfer:
 
 def _whole(services: Services, session: Any, transfer: Transfer) -> dict[str, Any]:
     document = describe(transfer)
+    if transfer.status in (TransferStatus.SETTLED, TransferStatus.RETURNED):
+        document["returned_by"] = [one.id for one in returns_of(session, transfer.id)]
     settlement = settlement_of(session, transfer.id)
     if settlement is not None:
         if (improvement := share_of(session, transfer.id)) is not None:
