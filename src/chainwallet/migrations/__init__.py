@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-
 from chainwallet.kit.database import Database
 
+_VERSIONS = Path(__file__).parent / "versions"
 _LOCK = 0x6D696772  # "migr": one process upgrades, the others wait
 
 
 def upgrade(database: Database) -> None:
     """Bring the database to the newest revision; processes that start together do it once."""
+    if _revision(database) == newest_revision():
+        return  # most starts: alembic alone would be a good part of them
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     with database.engine.connect() as connection:
@@ -32,3 +35,15 @@ def upgrade(database: Database) -> None:
             connection.rollback()
             connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")
             connection.commit()
+
+
+def newest_revision() -> str:
+    """The revision that `upgrade` leads to: they are numbered, in the names of their files."""
+    return max(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
+
+
+def _revision(database: Database) -> str | None:
+    with database.engine.connect() as connection:
+        if connection.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar() is None:
+            return None
+        return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ def serve(
     demo: Annotated[bool, typer.Option(help="Fill a fresh service with the demo's customers and makers.")] = False,
 ) -> None:
     """Run the service: REST under /v1, docs under /docs, and the workers that settle."""
+    gc.disable()  # until it serves: modules only add to what is there, and looking it through takes as long as they do
     from chainwallet.entrypoints.cli.serving import run_service
 
     with _plain_errors():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Iterator
@@ -66,6 +67,9 @@ def run_service(settings: Settings, *, host: str, port: int, with_workers: bool,
         ws_max_size=WS_MESSAGE_BYTES_MAX,
     )
     url = f"http://{host}:{port}"
+    # What the start made stays until the end: no collection has to look at it again.
+    gc.freeze()
+    gc.enable()
     try:
         crew.start()
         threading.Thread(
