@@ -4,6 +4,7 @@
     python scripts/mutate_contracts.py                      a sample of all contracts' mutants; exit 1 below target
     python scripts/mutate_contracts.py --sample 0           all of them: hours
     python scripts/mutate_contracts.py --only hub/Custody   mutants of files whose path contains this
+    python scripts/mutate_contracts.py --again REPORT       those that survived then, after tests were added
 
 Each mutant is compiled by itself and put in the place of its contract for a run of the fast contract tests: the seeded
 model run on revm, then the examples on anvil, until the first failure. Mutants are compiled without via-IR, which takes
@@ -48,10 +49,10 @@ KILLED = ("killed", "timeout")
 FAST: dict[str, Any] = {"viaIR": False, "optimizer": {"enabled": True, "runs": 1}}
 MACHINE = ROOT / "tests" / "properties" / "test_hub_machine.py"
 # What notices most comes first.
-HUB_FILES = ["settle_orders", "settle_fills", "settle_batch", "exit", "deposit", "powers", "limits"]
-HUB_FILES += ["contract_accounts", "reading", "passkeys", "batch_layout"]
+FIRST = ["settle_orders", "settle_fills", "settle_batch", "settle_shares", "exit", "deposit", "powers", "limits"]
 HUB = [f"{MACHINE}::test_hub__seeded_steps__agrees_with_its_model"]
-HUB += [str(TESTS / "SettlementHub" / f"test_hub_{name}.py") for name in HUB_FILES]
+HUB += [str(TESTS / "SettlementHub" / f"test_hub_{name}.py") for name in FIRST]
+HUB += [path for path in map(str, sorted((TESTS / "SettlementHub").glob("test_hub_*.py"))) if path not in HUB]
 # The tests of each deployed contract, and the harnesses that open its libraries to them.
 CONTRACT_TESTS = {
     "SettlementHub": HUB,
@@ -92,6 +93,13 @@ def sample_of(every: Sequence[Mutation], count: int, seed: int) -> list[Mutation
     """`count` of them as the seed draws them, or all of them for 0; in the sequence of the text."""
     chosen = random.Random(seed).sample(range(len(every)), min(count, len(every)) if count else len(every))
     return [every[index] for index in sorted(chosen)]
+
+
+def survivors_in(report: Path) -> list[Mutation]:
+    """The mutants that survived then, as far as they still are any."""
+    rows = json.loads(report.read_text(encoding="utf-8"))["mutants"]
+    wanted = {(row["file"], row["text"], row["change"]) for row in rows if row["verdict"] == "survived"}
+    return [found for found in all_mutations() if (found.file, found.text, change_of(found)) in wanted]
 
 
 def compiled(contract: str, mutation: Mutation | None = None) -> dict[str, dict[str, Any]]:
@@ -261,12 +269,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sample", type=int, default=250, help="how many mutants; 0 for all (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="which ones (default %(default)s)")
     parser.add_argument("--only", default="", help="only files whose path contains this")
+    parser.add_argument("--again", type=Path, help="only those that survived in this report")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, default=REPORT, help="where the report goes (default %(default)s)")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     excused = equivalents(all_mutations())
-    chosen = sample_of(all_mutations(options.only), options.sample, options.seed)
+    if options.again is None:
+        chosen = sample_of(all_mutations(options.only), options.sample, options.seed)
+    else:
+        chosen = survivors_in(options.again)
     jobs = [(mutation, contract_of(mutation.file)) for mutation in chosen if mutation not in excused]
     contracts = sorted({contract for _, contract in jobs})
     for _, contract, outcome in run([(None, contract) for contract in contracts], {}, options.workers):

@@ -26,17 +26,18 @@ def wallet(world: World) -> Any:
 
 def asked(packed: bytes, signature: bytes) -> bytes:
     """An order or a quote, with its signature said to be for the account's contract."""
-    return bytes([CONTRACT_ACCOUNT]) + packed[1:-64] + sized(signature)
+    return bytes([packed[0] | CONTRACT_ACCOUNT]) + packed[1:-64] + sized(signature)
 
 
-def settle_asked(world: World, order: Order, signature: bytes) -> Any:
-    packed = asked(pack_order(order, world.sign(order), 0), signature)
+def settle_asked(world: World, order: Order, signature: bytes, *, wide: bool = False) -> Any:
+    packed = asked(pack_order(order, world.sign(order), 0, wide=wide), signature)
     return world.hub.functions.settle(Packed(1, [(EUR, EUR)], packed, b"", []).join())
 
 
-def test_settle__signature_for_the_contract__is_given_to_it_whole(world: World, wallet: Any) -> None:
+@pytest.mark.parametrize("wide", [False, True])
+def test_settle__signature_for_the_contract__is_given_to_it_whole(world: World, wallet: Any, *, wide: bool) -> None:
     order = Order(wallet.address, PAYEE, EUR, UNIT, EUR, UNIT)
-    world.send(settle_asked(world, order, world.sign(order)), "settler")
+    world.send(settle_asked(world, order, world.sign(order), wide=wide), "settler")
     assert (world.balance(PAYEE, EUR), world.nonce(wallet.address, EUR)) == (UNIT, 1)
 
 
@@ -52,6 +53,13 @@ def test_settle__key_holder_said_to_be_a_contract__refused(world: World) -> None
     order = Order(payer, PAYEE, EUR, UNIT, EUR, UNIT)
     refused = world.refused(settle_asked(world, order, world.sign(order)), "settler")
     assert refused == Refusal("OrderSignatureInvalid", (0, payer, world.order_hash(order)))
+
+
+def test_settle__bare_signature_said_to_be_for_a_contract__is_not_recovered(world: World) -> None:
+    order = Order(world.fund("payer", EUR, UNIT), PAYEE, EUR, UNIT, EUR, UNIT)
+    packed = bytes([CONTRACT_ACCOUNT]) + pack_order(order, world.sign(order), 0)[1:]
+    refused = world.refused(world.hub.functions.settle(Packed(1, [(EUR, EUR)], packed, b"", []).join()), "settler")
+    assert refused == Refusal("OrderSignatureInvalid", (0, order.payer, world.order_hash(order)))
 
 
 @pytest.mark.parametrize("kind", ["recovered", "asked"])

@@ -109,6 +109,14 @@ def test_exit__in_the_first_second_in_which_it_may__pays(world: World) -> None:
     hub.functions.exit(owner, EUR).call({"from": owner})  # at the time of the block that took the request
 
 
+def test_settle__in_the_last_second_beside_a_frozen_account__settles(world: World) -> None:
+    """The filter says "maybe" of a payer whose address ends as the frozen one's: it is looked at again, not refused."""
+    payer = world.fund("payer", EUR, UNIT)
+    world.send(world.hub.functions.freeze("0x" + "11" * 19 + payer[-2:]), "compliance")
+    batch = world.batch([Order(payer, PAYEE, EUR, UNIT, EUR, UNIT, deadline=world.chain.now)])
+    world.hub.functions.settle(*batch.arguments()).call({"from": world.who["settler"]})
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -201,6 +201,19 @@ def test_settle__fill_of_no_quote__refused(world: World, payer: str, maker: str,
     assert world.settle_refused(batch) == Refusal("FillQuoteUnknown", (1, index, 1))
 
 
+def test_settle__fill_behind_the_last_of_several_quotes__refused(world: World, payer: str, maker: str) -> None:
+    quotes = [quote_of(maker), quote_of(maker, nonce=2)]
+    batch = world.batch([order_of(payer)], quotes, [(0, 108 * UNIT), (2, 1)])
+    assert world.settle_refused(batch) == Refusal("FillQuoteUnknown", (1, 2, 2))
+
+
+def test_settle__quote_longer_than_its_section__refused(world: World, payer: str, maker: str) -> None:
+    packed = world.batch([order_of(payer)], [quote_of(maker)]).packed()
+    split = len(packed.quotes) - 70  # what is cut off is a whole number of shares
+    cut = packed._replace(quotes=packed.quotes[:split], shares=packed.quotes[split:])
+    assert world.refused(world.hub.functions.settle(cut.join()), "settler") == Refusal("BatchMalformed")
+
+
 def test_settle__fill_without_any_quote__refused(world: World, payer: str) -> None:
     assert world.settle_refused(world.batch([order_of(payer)], [], [(0, 1)])) == Refusal("FillQuoteUnknown", (0, 0, 0))
 

@@ -106,6 +106,12 @@ def test_settle__share_of_nothing_or_nobody_or_out_of_sequence__refused(world: W
     assert world.settle_refused(batch) == Refusal("ShareMalformed", expected)
 
 
+def test_settle__share_behind_the_last_order__is_not_read_as_an_order(world: World, payer: str) -> None:
+    """What follows the orders here are the shares: as an order they would be somebody's, in the first corridor."""
+    batch = world.batch([order_of(payer)], shares=[(0, UNIT), (1, 1)])
+    assert world.settle_refused(batch) == Refusal("ShareMalformed", (1, 1))
+
+
 def test_settle__share_of_a_quote_where_there_is_none__refused(world: World, payer: str) -> None:
     batch = world.batch([order_of(payer)], shares=[(OF_MAKER, 1)])
     assert world.settle_refused(batch) == Refusal("ShareMalformed", (0, OF_MAKER))
