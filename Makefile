@@ -89,12 +89,13 @@ test: build-folder setup-dev build/slither/.ready lint ## everything: what CI ru
 
 .PHONY: test-slow
 test-slow: build-folder setup-dev build/halmos/.ready ## the long runs: state machines with 100,000 steps and more
-	$(VENV)/bin/pytest -m soak tests
+	$(VENV)/bin/pytest -n 2 --dist loadfile -m soak tests
 
 .PHONY: bench
 bench: build-folder setup ## speed beside its ceiling, as JSON and a plot in build/
 	$(PY) scripts/bench.py --json build/bench.json --plot build/bench.png
 	$(PY) scripts/bench_market.py --json build/bench-market.json
+	$(PY) scripts/market_worth.py --json build/market-worth.json
 
 .PHONY: chaos
 chaos: build-folder setup ## kill, cut off and lie to the running service; SCALE=0.1 for a tenth of it, SEED to play again

@@ -297,7 +297,7 @@ class RandomRun:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7_200)
 def test_random_run__agrees_with_the_model(ledger_postgres: Database) -> None:
     steps = int(os.environ.get("CHAINWALLET_LEDGER_STEPS", "100000"))
     seed = int(os.environ.get("CHAINWALLET_LEDGER_SEED", "20260101"))
