@@ -142,25 +142,25 @@ def test_settle__shares_behind_orders_of_every_shape__reach_their_payers(world: 
     assert world.balance(world.treasury, EUR) == 4 * UNIT - 2 - 4 - 6 - 8
 
 
-def test_settle__shares_in_currencies_whose_ids_end_alike__reach_both(world: World, payer: str) -> None:
-    """Three currencies want one place in the index of sums; the last is found where the search for it leads."""
-    near, far = EUR + 256, EUR + 512
-    token = world.new_token("Far", "FAR")
-    world.send(world.hub.functions.listCurrency(far, token.address), "governor")
-    world.send(token.functions.configureMinter(world.who["issuer"], 10**9), "mint_controller")
-    world.send(token.functions.mint(world.who["issuer"], 100 * UNIT), "issuer")
-    world.send(token.functions.approve(world.hub.address, 100 * UNIT), "issuer")
-    other = world.fund("other", far, 100 * UNIT)
-    orders = [order_of(payer), order_of(other, source_currency=far, target_currency=far)]
-    packed = b"".join(pack_order(order, world.sign(order), 2 * index) for index, order in enumerate(orders))
-    shares = b"".join(index.to_bytes(2, "big") + UNIT.to_bytes(8, "big") for index in (0, 1))
-    corridors = [(EUR, EUR), (near, near), (far, far)]
+def test_settle__shares_in_currencies_whose_ids_end_alike__reach_all(world: World, payer: str) -> None:
+    """Five currencies want one place in the index of sums; each is found where the search for it leads."""
+    alike = [EUR + 256 * number for number in range(5)]
+    payers = {EUR: payer}
+    for currency in (alike[1], alike[4]):
+        token = world.new_token(f"Currency {currency}", "ALIKE")
+        world.send(world.hub.functions.listCurrency(currency, token.address), "governor")
+        world.send(token.functions.configureMinter(world.who["issuer"], 10**9), "mint_controller")
+        world.send(token.functions.mint(world.who["issuer"], 100 * UNIT), "issuer")
+        world.send(token.functions.approve(world.hub.address, 100 * UNIT), "issuer")
+        payers[currency] = world.fund(f"payer of {currency}", currency, 100 * UNIT)
+    orders = [order_of(who, source_currency=code, target_currency=code) for code, who in payers.items()]
+    packed = b"".join(pack_order(order, world.sign(order), alike.index(order.source_currency)) for order in orders)
+    shares = b"".join(index.to_bytes(2, "big") + UNIT.to_bytes(8, "big") for index in range(3))
+    corridors = [(currency, currency) for currency in alike]
     world.send(world.hub.functions.settle(Packed(1, corridors, packed, b"", [], shares).join()), "settler")
-    assert (world.balance(payer, EUR), world.balance(other, far)) == (901 * UNIT, UNIT)
-    assert (world.balance(world.treasury, EUR), world.balance(world.treasury, far)) == (UNIT, UNIT)
-    packed = pack_order(order_of(payer, nonce=2), world.sign(order_of(payer, nonce=2)), 0)
-    of_none = world.hub.functions.settle(Packed(2, [(EUR, EUR)], packed, b"", [], shares).join())
-    assert world.refused(of_none, "settler") == Refusal("ShareMalformed", (1, 1))
+    for currency, who in payers.items():
+        kept = 901 * UNIT if who == payer else UNIT
+        assert (world.balance(who, currency), world.balance(world.treasury, currency)) == (kept, UNIT)
 
 
 def test_settle__share_of_a_frozen_payee_that_pays_elsewhere__reaches_only_the_payer(world: World, payer: str) -> None:

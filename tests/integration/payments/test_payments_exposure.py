@@ -16,6 +16,7 @@ from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
 from chainwallet.controls.identity.payees import PayeeRef
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
+from chainwallet.kit.money import Money
 from chainwallet.market.model import Leg
 from chainwallet.payments.candidates import TransferRequest
 from chainwallet.payments.quotes import leg_row
@@ -24,14 +25,20 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Bench
 
 OPERATOR = Principal(OPERATOR_ID, frozenset(), None)
-LIMIT_USD = 50
+
+
+def promised_usd_units(bench: Bench) -> int:
+    with bench.database.transaction() as session:
+        return sum(units for (_, code), units in promised_units(session).items() if code == "USD")
 
 
 @pytest.fixture
 def limited(bench: Bench) -> Iterator[Bench]:
-    """All makers together may promise 50 USD."""
+    """All makers together may promise 50 USD more than they have promised already."""
+    bench.run()
+    limit = Money("USD", promised_usd_units(bench) + 50_000_000)
     data = shipped().model_dump(mode="json") | {
-        "risk": {"exposure": {"by_currency": {"USD": {"currency": "USD", "value": f"{LIMIT_USD}.00"}}}}
+        "risk": {"exposure": {"by_currency": {"USD": {"currency": "USD", "value": limit.value}}}}
     }
     corridors = bench.services.corridors
     usual, corridors.map = corridors.map, CorridorMap(CorridorsData.model_validate(data), revision=0)
@@ -41,8 +48,7 @@ def limited(bench: Bench) -> Iterator[Bench]:
 
 def test_two_services__promise_no_more_than_one_may(limited: Bench) -> None:
     """Each payment is funded by a maker of its own, so that no account and no quote makes them wait for each other."""
-    bench = limited
-    bench.run()  # what others promised is settled
+    bench, before = limited, promised_usd_units(limited)
     offers = [bench.maker(("USD", "7.00", "EUR", "6.40"))[1][0] for _ in range(12)]
     payers = [bench.funded(EUR="20.00") for _ in offers]
     payee, priced = bench.customer(), bench.quote("EUR", "USD", receive="7.00")
@@ -68,9 +74,7 @@ def test_two_services__promise_no_more_than_one_may(limited: Bench) -> None:
         while other.is_alive() and not _someone_waits(bench):
             other.join(timeout=0.01)
     other.join()
-    with bench.database.transaction() as session:
-        promised = sum(units for (_, code), units in promised_units(session).items() if code == "USD")
-    assert promised == 49_000_000, "seven times seven, and no eighth"
+    assert promised_usd_units(bench) - before == 49_000_000, "seven times seven, and no eighth"
     refused = [outcome.code for outcome in [*first, *later] if isinstance(outcome, ChainwalletError)]
     assert refused == ["MARKET_EXPOSURE_LIMIT"] * 5
 
