@@ -319,6 +319,26 @@ def measure_memory(folder: Path, transfers: int) -> dict[str, Any]:
         }
 
 
+def measure_soak(folder: Path, seconds: float) -> dict[str, Any]:
+    """How memory grows under steady load, from the end of the first sixth on, and whether the books agree after it."""
+    with ServiceProcess(folder / "soak") as service, service.client() as client:
+        world, began, readings, done = build_world(client), time.monotonic(), list[tuple[float, int]](), 0
+        while (passed := time.monotonic() - began) < seconds * 7 / 6:
+            readings.append((passed, _memory_mb(service.pid)))
+            act = payment(world, f"soak-{done}")
+            done += asyncio.run(drive(service.port, service.operator_key, 8, 10, act)).done
+        _await_quiet(client)
+        start_mb = next(mb for passed, mb in readings if passed >= seconds / 6)
+        return {
+            "seconds": round(seconds),
+            "transfers": done,
+            "start_mb": start_mb,
+            "end_mb": _memory_mb(service.pid),
+            "growth": round(_memory_mb(service.pid) / start_mb - 1, 4),
+            "books": client.get("/v1/reconciliation")["status"],
+        }
+
+
 def _await_quiet(client: Client, timeout_s: float = 120) -> None:
     end = time.monotonic() + timeout_s
     while any(client.get("/v1/transfers", status=s, limit=1)["items"] for s in ("accepted", "submitted")):
@@ -343,8 +363,9 @@ def show(figures: dict[str, Any]) -> None:
         table.add_row(clients, *map(str, cells))
     console.print(table)
     console.print("settled end to end:", figures["settled"])
-    if "memory" in figures:
-        console.print("memory:", figures["memory"])
+    for name in ("memory", "soak"):
+        if name in figures:
+            console.print(f"{name}:", figures[name])
 
 
 def plot(figures: dict[str, Any], path: Path) -> None:
@@ -373,6 +394,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--seconds", type=float, default=8, help="of each measurement")
     parser.add_argument("--memory", type=int, default=0, metavar="TRANSFERS", help="measure memory after so many too")
+    parser.add_argument("--soak", type=float, default=0, metavar="SECONDS", help="measure so long a soak too")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="cw-bench-"))
     try:
@@ -386,6 +408,8 @@ def main() -> None:
         figures["settled"] = measure_settlement(folder, options.seconds * 2)
         if options.memory:
             figures["memory"] = measure_memory(folder, options.memory)
+        if options.soak:
+            figures["soak"] = measure_soak(folder, options.soak)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -142,3 +142,16 @@ def purge_snapshots(session: Session, *, before: datetime, limit: int = 1_000) -
         {"before": before, "limit": limit},
     )
     return int(found.rowcount)
+
+
+def purge_unquoted(session: Session, *, since: datetime, before: datetime) -> int:
+    """Forget the snapshots of that time on which nobody was even quoted; how many were forgotten.
+
+    With streaming makers there are ten a second of them, and few are ever priced on.
+    """
+    found: Any = session.connection().exec_driver_sql(
+        """DELETE FROM market_snapshot s WHERE s.taken_at BETWEEN %(since)s AND %(before)s AND NOT EXISTS (
+             SELECT 1 FROM quote q WHERE q.market_root = s.root AND q.market_taken_at = s.taken_at)""",
+        {"since": since, "before": before},
+    )
+    return int(found.rowcount)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chainwallet.adapters.rates.ecb import EcbDailyRates, EcbRates
-from chainwallet.entrypoints.workers.housekeep import purge_step, rates_step
+from chainwallet.entrypoints.workers.housekeep import purge_step, rates_step, replaced_step
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.money import Money
 from chainwallet.market.errors import MarketRateStale
@@ -109,3 +109,22 @@ def test_purge__forgets_what_is_old_and_unused_and_nothing_else(bench: Bench) ->
     keys = {row[0] for row in bench.rows("SELECT key FROM idempotency_key")}
     assert "new" in keys
     assert "old" not in keys
+
+
+def test_markets__that_nobody_was_quoted_on__are_forgotten_soon_and_others_kept(bench: Bench) -> None:
+    bench.maker(("USD", "100.00", "EUR", "90.00"))
+    quoted = bench.quote("EUR", "USD", send="1.00")
+    bench.maker(("USD", "200.00", "EUR", "180.00"))
+    fresh = bench.services.pricer.view.name
+    assert quoted.market_root is not None
+    assert fresh is not None
+    five_minutes_ago = "taken_at - interval '5 minutes'"
+    bench.rows(f"UPDATE quote SET market_taken_at = market_{five_minutes_ago} RETURNING id")
+    bench.rows(
+        f"UPDATE market_snapshot SET taken_at = {five_minutes_ago} WHERE root <> :it RETURNING root", it=fresh.root
+    )
+    assert not replaced_step(bench.services)
+    kept = {row[0] for row in bench.rows("SELECT root FROM market_snapshot")}
+    assert {quoted.market_root, fresh.root} <= kept
+    quoted_on = {row[0] for row in bench.rows("SELECT market_root FROM quote WHERE market_root IS NOT NULL")}
+    assert kept - {fresh.root} <= quoted_on

@@ -12,7 +12,7 @@ from chainwallet.bootstrap import Services
 from chainwallet.entrypoints.workers.anchor import Anchorer
 from chainwallet.entrypoints.workers.deliver import deliver_step
 from chainwallet.entrypoints.workers.give_back import ReturnPayer
-from chainwallet.entrypoints.workers.housekeep import ladders_step, purge_step, rates_step
+from chainwallet.entrypoints.workers.housekeep import purge_step, rates_step, replaced_step
 from chainwallet.entrypoints.workers.index import index_step
 from chainwallet.entrypoints.workers.ingest import ingest_step, market_step
 from chainwallet.entrypoints.workers.leadership import LeaderLock
@@ -116,7 +116,7 @@ class Crew:
             ("give-back", ReturnPayer(services).step, 1.0),
             ("ingest", lambda: ingest_step(services), 0.5),
             ("purge", lambda: purge_step(services), PURGE_EVERY_S),
-            ("ladders", lambda: ladders_step(services), 5.0),
+            ("replaced", lambda: replaced_step(services), 5.0),
             ("anchor", Anchorer(services).step, 1.0),
         ]
         if services.traces is not None:

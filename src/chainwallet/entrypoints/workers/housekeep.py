@@ -12,11 +12,12 @@ from chainwallet.kit.clock import utc_now
 from chainwallet.payments.quotes import purge_quotes
 from chainwallet.records.idempotency import purge
 from chainwallet.settlement.ladders import purge_replaced
-from chainwallet.settlement.snapshots import purge_snapshots
+from chainwallet.settlement.snapshots import purge_snapshots, purge_unquoted
 
 _log = structlog.get_logger(__name__)
 
 PURGED_AT_ONCE = 10_000
+UNQUOTED_KEPT_MIN = 3  # a quote is stored long before
 REPLACED_KEPT_S = 15  # a batch that was drafted over a level that is replaced meanwhile still fills it
 
 
@@ -45,8 +46,14 @@ def purge_step(services: Services) -> bool:
     return PURGED_AT_ONCE in (keys, quotes, snapshots)
 
 
-def ladders_step(services: Services) -> bool:
-    """Forget the levels of replaced ladders that nobody took any of; True while there may be more."""
-    before = utc_now() - timedelta(seconds=REPLACED_KEPT_S)
+def replaced_step(services: Services) -> bool:
+    """Forget levels of replaced ladders that nobody took any of, and markets that nobody was quoted on.
+
+    True while there may be more.
+    """
+    now = utc_now()
     with services.database.transaction() as session:
+        purge_unquoted(session, since=now - timedelta(minutes=15), before=now - timedelta(minutes=UNQUOTED_KEPT_MIN))
+    with services.database.transaction() as session:
+        before = now - timedelta(seconds=REPLACED_KEPT_S)
         return purge_replaced(session, before=before, limit=PURGED_AT_ONCE) == PURGED_AT_ONCE
