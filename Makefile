@@ -88,7 +88,7 @@ test: build-folder setup-dev build/slither/.ready lint ## everything: what CI ru
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m "not soak" tests
 
 .PHONY: test-slow
-test-slow: build-folder setup-dev build/halmos/.ready ## the long runs: state machines with 100,000 steps and more
+test-slow: build-folder setup-dev build/halmos/.ready ## the long runs: state machines, markets, proofs, mutants; hours
 	$(VENV)/bin/pytest -n 2 --dist loadfile -m soak tests
 
 .PHONY: bench

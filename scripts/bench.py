@@ -103,8 +103,8 @@ class _Answer:
 
 
 @asynccontextmanager
-async def connections(port: int, key: str, count: int) -> AsyncIterator[list[Connection]]:
-    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+async def connections(ports: Sequence[int], key: str, count: int) -> AsyncIterator[list[Connection]]:
+    streams = [await asyncio.open_connection("127.0.0.1", ports[number % len(ports)]) for number in range(count)]
     try:
         yield [Connection(reader, writer, key) for reader, writer in streams]
     finally:
@@ -112,10 +112,12 @@ async def connections(port: int, key: str, count: int) -> AsyncIterator[list[Con
             writer.close()
 
 
-async def drive(port: int, key: str, clients: int, seconds: float, act: Callable[[Connection, int], Any]) -> Load:
+async def drive(
+    ports: int | Sequence[int], key: str, clients: int, seconds: float, act: Callable[[Connection, int], Any]
+) -> Load:
     """`clients` at once, each acting again as soon as it is answered, for `seconds`."""
     load = Load()
-    async with connections(port, key, clients) as open_connections:
+    async with connections([ports] if isinstance(ports, int) else ports, key, clients) as open_connections:
         began = time.perf_counter()
 
         async def one(number: int, connection: Connection) -> None:
@@ -268,6 +270,14 @@ def measure_acceptance(folder: Path, seconds: float) -> dict[str, Any]:
                     act = pay(world, f"{name}-{clients}")
                     load = asyncio.run(drive(idle.port, idle.operator_key, clients, seconds, act))
                     found[name][str(clients)] = load.figures()
+            with ServiceProcess(
+                folder / "accept", operator_key=idle.operator_key, arguments=["--no-workers"]
+            ) as second:
+                act = payment_at_once(world, "two")
+                both = asyncio.run(drive([idle.port, second.port], idle.operator_key, 32, seconds, act)).figures()
+            found["two_processes"] = both | {
+                "to_one": round(both["per_s"] / found["accepted_at_once"]["32"]["per_s"], 3)
+            }
             return found
 
 
@@ -362,6 +372,7 @@ def show(figures: dict[str, Any]) -> None:
             cells += [found["per_s"], f"{figures[name + '_to_ceiling'][clients]:.3f}", found["p50_ms"], found["p99_ms"]]
         table.add_row(clients, *map(str, cells))
     console.print(table)
+    console.print("two processes, at once, 32 clients:", figures["two_processes"])
     console.print("settled end to end:", figures["settled"])
     for name in ("memory", "soak"):
         if name in figures:

@@ -299,7 +299,7 @@ class RandomRun:
 @pytest.mark.soak
 @pytest.mark.timeout(7_200)
 def test_random_run__agrees_with_the_model(ledger_postgres: Database) -> None:
-    steps = int(os.environ.get("CHAINWALLET_LEDGER_STEPS", "100000"))
+    steps = int(os.environ.get("CHAINWALLET_LEDGER_STEPS", "1000000"))
     seed = int(os.environ.get("CHAINWALLET_LEDGER_SEED", "20260101"))
     verify_every = max(1_000, steps // 20)
     print(f"CHAINWALLET_LEDGER_STEPS={steps} CHAINWALLET_LEDGER_SEED={seed}")
