@@ -64,7 +64,7 @@ def _check(seed: int) -> None:
 
 @pytest.mark.slow
 def test_clearing__of_markets_made_to_break_it__holds_in_integers() -> None:
-    for seed in range(1_000, 1_025):
+    for seed in (*range(1_000, 1_025), 1_238):  # in the last one a fill's rounding has to pay for the next path
         _check(seed)
 
 

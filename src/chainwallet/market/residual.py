@@ -117,9 +117,12 @@ class Residual:
         return {column: units for column, units in sorted(self.sold_units.items()) if units}
 
     def _is_affordable(self, node: int, funding: int) -> bool:
-        """Whether at the best price, room aside, `funding` pays for what `node` lacks; a cheap first look."""
+        """Whether at the best price, room aside, `funding` pays for what `node` lacks; a cheap first look.
+
+        Of what a fill has paid already, up to a unit is rounding: so much more of it costs nothing.
+        """
         best = float(self._usable_ladder().tree(funding, node).cost[node])
-        return best * -self.surplus_units[node] <= self.surplus_units[funding] * (1 + 1e-9)
+        return best * -self.surplus_units[node] <= (self.surplus_units[funding] + 1) * (1 + 1e-9)
 
     def _usable_ladder(self) -> Ladder:
         if self._ladder is None:
