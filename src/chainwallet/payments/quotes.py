@@ -255,9 +255,13 @@ class Pricer:
         )
         return self._quote(request, amounts, view, mids, now=now, expires_at=expires_at, owner_id=owner_id, terms=terms)
 
-    def price_return(self, request: PriceRequest) -> Quote:
-        """The price at which money goes back: without fee, and by no corridor's rules. Refusals as in `price`."""
-        now, view = utc_now(), self.view
+    def price_return(self, session: Session, request: PriceRequest) -> Quote:
+        """The price at which money goes back: without fee, and by no corridor's rules. Refusals as in `price`.
+
+        On the market as this transaction sees it: nobody waits for an answer to a quote that may be gone by then.
+        """
+        is_exchanged = request.source != request.target
+        now, view = utc_now(), self.look(session, lasting_s=OUTLIVES_S) if is_exchanged else self.view
         mids, tariff = MidMarket(self._fixing(now)), Tariff(request.source, (Tier(0, 0),))
         amounts, expires_at = _amounts(view, request, tariff), now + timedelta(seconds=self.ttl_s)
         return self._quote(request, amounts, view, mids, now=now, expires_at=expires_at, owner_id=None, terms=None)

@@ -69,7 +69,7 @@ class Returns:
             return self._pay_out(session, original, payee.id, reason)
         money = Money(original.target_currency, int(original.target_units))
         target = original.source_currency if policy is RefundChoice.CURRENT_RATE else money.code
-        quote = self._pricer.price_return(PriceRequest(money.code, target, fixed_source=money))
+        quote = self._pricer.price_return(session, PriceRequest(money.code, target, fixed_source=money))
         return self._accept(session, original, payee.id, receiver.id, quote, principal, reason)
 
     def owed(self, session: Session, *, limit: int = 100) -> list[str]:
@@ -96,7 +96,9 @@ class Returns:
 
     def _pay_out(self, session: Session, original: Transfer, bearer_id: str, reason: str) -> Transfer:
         wanted = Money(original.source_currency, int(original.source_units) - int(original.fee_units))
-        quote = self._pricer.price_return(PriceRequest(original.target_currency, wanted.code, fixed_target=wanted))
+        quote = self._pricer.price_return(
+            session, PriceRequest(original.target_currency, wanted.code, fixed_target=wanted)
+        )
         operator = Principal(OPERATOR_ID, frozenset(), None)
         return self._accept(session, original, bearer_id, original.payer_id, quote, operator, reason)
 
