@@ -41,7 +41,8 @@ from chainwallet.market.rates import MidMarket, RateSource
 from chainwallet.migrations import upgrade
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, TransferRequest
-from chainwallet.payments.quotes import Pricer, Quote, store_quotes
+from chainwallet.payments.pricing import Pricer
+from chainwallet.payments.quotes import Quote, store_quotes
 from chainwallet.payments.returns import Returns
 from chainwallet.settlement.ladders import LadderDesk, LadderPost
 from chainwallet.settlement.ladders import Outcome as LadderOutcome

@@ -40,7 +40,8 @@ from chainwallet.ledger import AccountKey, AccountKind, EntryDraft, capture_and_
 from chainwallet.payments.candidates import TransferRequest
 from chainwallet.payments.deposits import request_deposit
 from chainwallet.payments.endings import cancel_transfer
-from chainwallet.payments.quotes import PriceRequest, Quote
+from chainwallet.payments.pricing import PriceRequest
+from chainwallet.payments.quotes import Quote
 from chainwallet.payments.transfers import Transfer
 from chainwallet.reconciliation.comparison import Comparison, compare, record
 from chainwallet.settlement.lanes import Call, Fees, TxKind, store_calls

@@ -21,7 +21,8 @@ from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import Money
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import Accepted, PayerUnknown, TransferRequest
-from chainwallet.payments.quotes import Pricer, PriceRequest, Quote, QuoteLiquidityGone
+from chainwallet.payments.pricing import Pricer, PriceRequest
+from chainwallet.payments.quotes import Quote, QuoteLiquidityGone
 from chainwallet.payments.terms import Stated
 
 Draft = tuple["FileInstruction", Quote, str]

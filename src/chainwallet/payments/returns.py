@@ -26,7 +26,8 @@ from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import Money
 from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import TransferRequest
-from chainwallet.payments.quotes import Pricer, PriceRequest, Quote
+from chainwallet.payments.pricing import Pricer, PriceRequest
+from chainwallet.payments.quotes import Quote
 from chainwallet.payments.transfers import S, Transfer, TransferStatus, find_transfer
 
 

@@ -33,7 +33,7 @@ from chainwallet.ledger import (
 )
 from chainwallet.payments.candidates import TransferRequest
 from chainwallet.payments.deposits import request_deposit
-from chainwallet.payments.quotes import PriceRequest
+from chainwallet.payments.pricing import PriceRequest
 from chainwallet.records.idempotency import Fresh
 from chainwallet.settlement import lanes
 from chainwallet.settlement.lanes import Call, Fees, TxKind, store_calls

@@ -16,7 +16,7 @@ from chainwallet.entrypoints.workers.housekeep import purge_step, rates_step, re
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.money import Money
 from chainwallet.market.errors import MarketRateStale
-from chainwallet.payments.quotes import Pricer, PriceRequest
+from chainwallet.payments.pricing import Pricer, PriceRequest
 from chainwallet.records.idempotency import Claim, claim
 
 if TYPE_CHECKING:

@@ -33,7 +33,8 @@ from chainwallet.market.errors import (
     MarketQuotesOffMid,
     MarketRateStale,
 )
-from chainwallet.payments.quotes import PriceRequest, Quote, QuoteTooCostly
+from chainwallet.payments.pricing import PriceRequest
+from chainwallet.payments.quotes import Quote, QuoteTooCostly
 from chainwallet.payments.terms import Stated, show_terms
 
 router = new_router(tag="quotes")

@@ -39,8 +39,8 @@ from chainwallet.market.errors import (
 from chainwallet.payments.candidates import PayerUnknown, TransferRequest, stated_by_parties
 from chainwallet.payments.endings import cancel_transfer, end_transfers
 from chainwallet.payments.executions import ExecutionNotReady, ExecutionWithoutMarket, execution
+from chainwallet.payments.pricing import PriceRequest
 from chainwallet.payments.quotes import (
-    PriceRequest,
     Quote,
     QuoteAmbiguous,
     QuoteExpired,
