@@ -46,6 +46,34 @@ def test_parse__anything_else__refused_with_a_code(value: str) -> None:
     assert refused.value.code == "MONEY_INVALID_AMOUNT"
 
 
+def test_parse__zero__only_where_it_may_be() -> None:
+    assert Money.parse("EUR", "0.00", may_be_zero=True) == Money("EUR", 0)
+    assert (Money("EUR", 0).value, Money("JPY", 0).value) == ("0.00", "0"), "without a sign"
+
+
+REFUSALS = {
+    ("EUR", "1e3"): 'An amount is a string of plain digits with a point, such as "100.00": no sign, no exponent, '
+    "no grouping, at most 18 digits before the point.",
+    ("EUR", "1.234"): "EUR has 2 decimal digits; '1.234' has 3. Round the amount to 2 digits.",
+    ("EUR", "0.00"): "The amount is zero; send more than nothing.",
+    ("euro of somebody's", "1"): "'euro of somebody' is not an ISO 4217 currency code; use three capital letters such "
+    "as EUR.",
+}
+
+
+@pytest.mark.parametrize(("code", "value"), REFUSALS)
+def test_refusal__says_what_to_do(code: str, value: str) -> None:
+    with pytest.raises((InvalidAmount, UnknownCurrency)) as refused:
+        Money.parse(code, value)
+    assert refused.value.detail == REFUSALS[code, value]
+
+
+def test_unknown_number__is_named() -> None:
+    with pytest.raises(UnknownCurrency) as refused:
+        currency_by_id(9_999)
+    assert refused.value.detail == "9999 is not an ISO 4217 numeric currency code."
+
+
 @pytest.mark.parametrize("value", [1, 1.0, True, None, b"1.00"])
 def test_parse__not_a_string__refused(value: object) -> None:
     with pytest.raises(InvalidAmount):
