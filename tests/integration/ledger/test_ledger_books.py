@@ -6,6 +6,19 @@ from collections.abc import Callable
 
 import pytest
 
+from chainwallet.kit.database import Database
+from chainwallet.ledger import (
+    Held,
+    HoldConflict,
+    HoldPart,
+    HoldRequest,
+    Refused,
+    balances_of,
+    place_holds,
+    release_holds,
+    verify,
+)
+
 Play = Callable[[str], None]
 
 
@@ -212,3 +225,46 @@ def test_entry__sums_to_zero_in_each_currency(play: Play, postings: str, outcome
         post deposit d1 hub.EUR -10 A.EUR 10 hub.USD -4 A.USD 4  -> posted
         post payment p1 {postings}                               -> {outcome}
     """)
+
+
+def test_holds_placed_together_on_one_account__add_up(
+    database: Database, funded: Callable[..., dict[str, int]]
+) -> None:
+    account = funded(["A"], 100)["A"]
+    requests = [HoldRequest(name, (HoldPart(account, units),), None) for name, units in (("h1", 30), ("h2", 50))]
+    with database.transaction() as session:
+        assert all(isinstance(outcome, Held) for outcome in place_holds(session, requests))
+    with database.transaction() as session:
+        assert balances_of(session, [account])[account].held_units == 80
+        assert verify(session) == []
+
+
+def test_release__of_one_account__leaves_what_others_hold_under_the_same_reference(
+    database: Database, funded: Callable[..., dict[str, int]]
+) -> None:
+    accounts = funded(["A", "B"], 100)
+    parts = tuple(HoldPart(account, 60) for account in accounts.values())
+    with database.transaction() as session:
+        place_holds(session, [HoldRequest("h1", parts, None)])
+    with database.transaction() as session:
+        assert release_holds(session, ["h1"], account_id=accounts["A"]) == 1
+    with database.transaction() as session:
+        held = {owner: balances_of(session, [account])[account].held_units for owner, account in accounts.items()}
+        assert verify(session) == []
+    assert held == {"A": 0, "B": 60}
+
+
+def test_refusals__say_what_to_do_and_which_it_was(database: Database, funded: Callable[..., dict[str, int]]) -> None:
+    account = funded(["A"], 100)["A"]
+    with database.transaction() as session:
+        place_holds(session, [HoldRequest("h1", (HoldPart(account, 60),), None)])
+    with pytest.raises(HoldConflict) as taken, database.transaction() as session:
+        place_holds(session, [HoldRequest("h1", (HoldPart(account, 61),), None)])
+    assert taken.value.detail == (
+        "This reference already holds something else, or its hold is closed; use a new reference."
+    )
+    assert taken.value.context == {"reference": "h1"}
+    with database.transaction() as session:
+        (refused,) = place_holds(session, [HoldRequest("h2", (HoldPart(account, 41),), None)])
+    assert isinstance(refused, Refused)
+    assert refused.error().detail == "The account has less available than the payment needs; add funds or send less."
