@@ -98,3 +98,14 @@ def too_little_source(source: str, target: str, *, most_units: int) -> MarketIns
 
 def too_small(source: str, target: str) -> MarketAmountTooSmall:
     return MarketAmountTooSmall(f"That much {source} buys less than the smallest amount of {target}; send more.")
+
+
+PRICE_REFUSALS: tuple[type[ChainwalletError], ...] = (
+    MarketNoRoute,
+    MarketInsufficientLiquidity,
+    MarketAmountTooSmall,
+    MarketRateStale,
+    MarketQuotesOffMid,
+    MarketExposureLimit,
+)
+"""What the market may have against any payment that is priced."""

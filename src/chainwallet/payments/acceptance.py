@@ -153,9 +153,8 @@ class Acceptance:
         return transfer
 
     def _revive(self, session: Session, transfer: Transfer) -> Candidate:
-        quote = replace(
-            quote_of(session, transfer.quote_id), expires_at=utc_now()
-        )  # its order's deadline counts from the approval
+        # Its order's deadline counts from the approval.
+        quote = replace(quote_of(session, transfer.quote_id), expires_at=utc_now())
         request = TransferRequest(
             quote=quote,
             payer_id=transfer.payer_id,

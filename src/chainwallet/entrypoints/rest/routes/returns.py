@@ -17,18 +17,12 @@ from chainwallet.entrypoints.rest.once import answer_once
 from chainwallet.entrypoints.rest.problems import problem_responses
 from chainwallet.entrypoints.rest.routes.transfers import Spender, TransferOut, visible_transfer
 from chainwallet.entrypoints.rest.strict_json import new_router
+from chainwallet.kit.external_codes import external_codes
 from chainwallet.kit.money import InvalidAmount
 from chainwallet.ledger import InsufficientFunds
-from chainwallet.market.errors import (
-    MarketAmountTooSmall,
-    MarketExposureLimit,
-    MarketInsufficientLiquidity,
-    MarketNoRoute,
-    MarketQuotesOffMid,
-    MarketRateStale,
-)
+from chainwallet.market.errors import PRICE_REFUSALS
 from chainwallet.payments.quotes import QuoteLiquidityGone, QuoteTooCostly
-from chainwallet.payments.returns import ReturnUnfunded, TransferNotReturnable, TransferReturnUnderWay, return_reasons
+from chainwallet.payments.returns import ReturnUnfunded, TransferNotReturnable, TransferReturnUnderWay
 from chainwallet.payments.transfers import TransferUnknown, describe
 from chainwallet.records.idempotency import IdempotencyKeyInvalid, IdempotencyKeyMissing, IdempotencyKeyReused
 
@@ -36,7 +30,7 @@ router = new_router(tag="transfers")
 
 
 def _return_reason(value: str) -> str:
-    if value not in return_reasons():
+    if value not in external_codes("ExternalReturnReason1Code"):
         raise ValueError("must be a code of ISO 20022 ExternalReturnReason1Code, such as CUST or AM05")
     return value
 
@@ -63,12 +57,7 @@ class ReturnIn(StrictModel):
         TransferReturnUnderWay,
         ReturnUnfunded,
         CustomerSignsItself,
-        MarketNoRoute,
-        MarketInsufficientLiquidity,
-        MarketAmountTooSmall,
-        MarketRateStale,
-        MarketQuotesOffMid,
-        MarketExposureLimit,
+        *PRICE_REFUSALS,
         QuoteTooCostly,
         QuoteLiquidityGone,
         InvalidAmount,

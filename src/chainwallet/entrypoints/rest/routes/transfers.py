@@ -28,14 +28,7 @@ from chainwallet.entrypoints.rest.routes.quotes import PriceIn, TermsOut
 from chainwallet.entrypoints.rest.strict_json import new_router
 from chainwallet.kit.money import InvalidAmount, UnknownCurrency
 from chainwallet.ledger import InsufficientFunds
-from chainwallet.market.errors import (
-    MarketAmountTooSmall,
-    MarketExposureLimit,
-    MarketInsufficientLiquidity,
-    MarketNoRoute,
-    MarketQuotesOffMid,
-    MarketRateStale,
-)
+from chainwallet.market.errors import PRICE_REFUSALS, MarketExposureLimit
 from chainwallet.payments.candidates import PayerUnknown, TransferRequest, stated_by_parties
 from chainwallet.payments.endings import cancel_transfer, end_transfers
 from chainwallet.payments.executions import ExecutionNotReady, ExecutionWithoutMarket, execution
@@ -192,12 +185,7 @@ class TransferPage(BaseModel):
         QuoteLimitNotMet,
         QuoteTooCostly,
         CorridorRefused,
-        MarketNoRoute,
-        MarketInsufficientLiquidity,
-        MarketAmountTooSmall,
-        MarketRateStale,
-        MarketQuotesOffMid,
-        MarketExposureLimit,
+        *PRICE_REFUSALS,
         UnknownCurrency,
         InvalidAmount,
         QuoteUnknown,
