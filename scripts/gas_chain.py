@@ -76,6 +76,9 @@ class GasChain:
         self.deployment = deploy(node, self.operator, currencies=["EUR", "USD"], folder=folder, broadcast=True)
         self.domain = Domain(node.chain_id, self.deployment.hub)
         self.batch_id = 0
+        # Blocks come by `evm_mine` alone, whose answer says that the pool is empty again: a block that the node
+        # mines by itself may leave what it holds in the pool for a moment, where it meets its nonce's next use.
+        node.request("evm_setAutomine", [False])
 
     def settle_up(self, accounts: int) -> None:
         """Every payer, payee, maker and the treasury hold both currencies; every payer has paid before."""
