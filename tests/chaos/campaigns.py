@@ -54,15 +54,18 @@ class Result:
 
 
 CAMPAIGNS: tuple[Campaign, ...] = (
-    Campaign("service killed", [nemeses.kill_service], 100),
-    Campaign("service killed, another stands by", [nemeses.kill_service, nemeses.kill_services], 50, STANDBY),
+    Campaign("service killed", [nemeses.kill_service], 100, per_s=100),
+    Campaign(
+        "service killed, another stands by", [nemeses.kill_service, nemeses.kill_services], 50, STANDBY, per_s=100
+    ),
     Campaign("killed at each step", nemeses.every_step(), 10, STANDBY),
     Campaign("PostgreSQL killed", [nemeses.kill_postgres], 30, STANDBY),
     Campaign("node killed", [nemeses.kill_node], 30, STANDBY),
     Campaign("everything killed at once", [nemeses.kill_everything], 10),
     Campaign("reorganisations below finality", [nemeses.reorg(deep=False)], 200, confirmations=3),
     Campaign("reorganisations beyond finality", [nemeses.reorg(deep=True)], 20, confirmations=3),
-    Campaign("lossy network", [nemeses.lossy_network], 40),
+    # small batches: a thousand sends are to go through it
+    Campaign("lossy network", [nemeses.lossy_network], 80, environment={"CHAINWALLET_BATCH_MAX": "2"}),
     Campaign("lying node", nemeses.every_lie(), 10),
     Campaign(
         "fees, drops, outsiders",
@@ -140,7 +143,11 @@ def _result(
     wrong: list[str],
     counts: dict[str, int],
 ) -> Result:
-    faults = dict(world.proxy.met) | {"sends": world.proxy.sends_met, "lies told": world.proxy.lies_told}
+    faults = dict(world.proxy.met) | {
+        "sends": world.proxy.sends,
+        "sends that met one": world.proxy.sends_met,
+        "lies told": world.proxy.lies_told,
+    }
     took = time.monotonic() - started
     return Result(campaign.name, seed, len(done), took, wrong, counts, world.recoveries_s, faults, done)
 

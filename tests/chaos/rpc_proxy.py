@@ -38,6 +38,7 @@ class RpcProxy:
         self.lie: Lie | None = None
         self.withholds: frozenset[str] = frozenset()
         self.met: Counter[str] = Counter()
+        self.sends = 0  # while requests met faults: all of them, and those that met one
         self.sends_met = 0
         self.lies_told = 0
         self._upstream = upstream
@@ -113,11 +114,15 @@ class RpcProxy:
         return None
 
     def _draw(self, body: bytes) -> str | None:
-        if self.fault_share == 0 or self._random.random() >= self.fault_share:
+        if self.fault_share == 0:
+            return None
+        is_send = b"eth_sendRawTransaction" in body
+        self.sends += is_send
+        if self._random.random() >= self.fault_share:
             return None
         fault = self._random.choice(self.faults)
         self.met[fault] += 1
-        self.sends_met += b"eth_sendRawTransaction" in body
+        self.sends_met += is_send
         return fault
 
     def _hang_up(self, handler: BaseHTTPRequestHandler, *, with_reset: bool) -> None:

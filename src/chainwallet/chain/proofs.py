@@ -98,7 +98,7 @@ def verify_header(raw: RawObject) -> bytes:
 
 def verify_receipts(raw_block: RawObject, raw_receipts: Sequence[RawObject]) -> HexaryTrie:
     """The trie of a block's receipts, after checking its root against the header; ProofRefused otherwise."""
-    trie = HexaryTrie({}, prune=True)
+    trie = HexaryTrie({})  # not pruned: pruning caches nodes of every trie there ever was, and the tries with them
     for index, receipt in enumerate(raw_receipts):
         trie[rlp.encode(index)] = encode_receipt(receipt)
     if "0x" + trie.root_hash.hex() != raw_block["receiptsRoot"].lower():

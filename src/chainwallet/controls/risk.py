@@ -14,6 +14,7 @@ from chainwallet.controls.identity.customers import CustomerType
 from chainwallet.kit.money import UNITS_PER_CURRENCY_UNIT, format_units
 
 RECENT_WINDOW_S = 3_600
+SLICES = 60  # of the window, in which payments are counted together
 
 PAYMENT_LIMIT_EUR: Mapping[CustomerType, int] = MappingProxyType(
     {
@@ -108,12 +109,16 @@ def return_rules() -> RuleSet:
 
 @dataclass(slots=True)
 class _Recent:
-    entries: deque[tuple[float, int]] = field(default_factory=deque)
+    slices: deque[tuple[int, int, int]] = field(default_factory=deque)  # number, payments, units of EUR; oldest first
+    count: int = 0
     value_eur_units: int = 0
 
 
 class RecentPayments:
     """Each payer's payments of the last `window_s`, in this process's memory.
+
+    They are counted by slices of a sixtieth of the window, so that a payer takes as much memory after a thousand
+    payments as after a million; one leaves the window with its slice, up to a slice late.
 
     Honest limits: it starts empty after a restart unless it is fed from the books, each process
     counts its own, and beyond `payers_max` the payers quiet for longest are forgotten. A limit that
@@ -121,17 +126,23 @@ class RecentPayments:
     """
 
     def __init__(self, *, window_s: float = RECENT_WINDOW_S, payers_max: int = 100_000) -> None:
-        self._window_s = window_s
+        self._slice_s = window_s / SLICES
         self._payers_max = payers_max
         self._payers: OrderedDict[str, _Recent] = OrderedDict()
         self._lock = threading.Lock()
 
     def note(self, payer_id: str, *, value_eur_units: int, at_s: float) -> None:
         """Count a payment that was accepted at `at_s` (any clock, the same one always)."""
+        now = int(at_s // self._slice_s)
         with self._lock:
             recent = self._payers.setdefault(payer_id, _Recent())
-            recent.entries.append((at_s, value_eur_units))
+            number, count, value = now, 0, 0
+            if recent.slices and recent.slices[-1][0] >= now:
+                number, count, value = recent.slices.pop()
+            recent.slices.append((number, count + 1, value + value_eur_units))
+            recent.count += 1
             recent.value_eur_units += value_eur_units
+            self._forget(recent, now)
             self._payers.move_to_end(payer_id)
             if len(self._payers) > self._payers_max:
                 self._payers.popitem(last=False)
@@ -142,8 +153,14 @@ class RecentPayments:
             recent = self._payers.get(payer_id)
             if recent is None:
                 return 0, 0
-            while recent.entries and recent.entries[0][0] <= at_s - self._window_s:
-                recent.value_eur_units -= recent.entries.popleft()[1]
-            if not recent.entries:
+            self._forget(recent, int(at_s // self._slice_s))
+            if not recent.slices:
                 del self._payers[payer_id]
-            return len(recent.entries), recent.value_eur_units
+            return recent.count, recent.value_eur_units
+
+    @staticmethod
+    def _forget(recent: _Recent, now: int) -> None:
+        while recent.slices and recent.slices[0][0] < now - SLICES:
+            _, count, value = recent.slices.popleft()
+            recent.count -= count
+            recent.value_eur_units -= value

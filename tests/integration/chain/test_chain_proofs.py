@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from typing import Any
 
 import pytest
 import rlp
+from trie.hexary import HexaryTrie
 
 from chainwallet.chain.blocks import Log
 from chainwallet.chain.errors import ProofRefused, TransactionNotMined
@@ -95,3 +97,17 @@ def test_verify_block__every_block_of_a_deployment__verified(world: Any) -> None
         verify_header(raw)
         total += len(verify_block(world.node, raw))
     assert total >= 7
+
+
+def test_verify_block__verified_again_and_again__no_trie_of_receipts_stays_in_memory(world: Any) -> None:
+    world.deposit("EUR", 978, world.operator.address, 5 * UNIT)
+    raw = world.node.raw_block(world.node.head().number)
+    before = _tries()
+    for _ in range(3):
+        assert verify_block(world.node, raw)
+    assert _tries() <= before
+
+
+def _tries() -> int:
+    gc.collect()
+    return sum(isinstance(found, HexaryTrie) for found in gc.get_objects())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chainwallet.controls.decisions import DENIALS, Allow, Decision, Deny, PaymentContext, Review
 from chainwallet.controls.identity.customers import CustomerStatus, CustomerType
 from chainwallet.controls.identity.payees import Party
-from chainwallet.controls.risk import PAYMENT_LIMIT_EUR, RecentPayments, standard_rules
+from chainwallet.controls.risk import PAYMENT_LIMIT_EUR, SLICES, RecentPayments, standard_rules
 from chainwallet.kit.money import Money
 
 EUR = 1_000_000
@@ -105,8 +107,32 @@ def test_recent_payments_slide_out_of_the_window_and_are_bounded() -> None:
     recent.note("a", value_eur_units=5, at_s=0)
     recent.note("a", value_eur_units=7, at_s=4)
     assert recent.figures("a", at_s=9) == (2, 12)
-    assert recent.figures("a", at_s=10) == (1, 7)
-    assert recent.figures("a", at_s=14) == (0, 0)
+    assert recent.figures("a", at_s=10.2) == (1, 7)
+    assert recent.figures("a", at_s=14.2) == (0, 0)
     for name in "bcd":
         recent.note(name, value_eur_units=1, at_s=20)
     assert [recent.figures(name, at_s=20)[0] for name in "abcd"] == [0, 0, 1, 1]
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 10**9)), max_size=60))
+def test_recent_payments__whatever_came_when__none_leaves_early_nor_a_slice_late(
+    paid: list[tuple[float, int]],
+) -> None:
+    recent, now, seen = RecentPayments(window_s=60), 0.0, list[tuple[float, int]]()
+    for passed, value in paid:
+        now += passed
+        recent.note("a", value_eur_units=value, at_s=now)
+        seen.append((now, value))
+        count, worth = recent.figures("a", at_s=now)
+        inside = [units for at, units in seen if at > now - 60]
+        late = [units for at, units in seen if at > now - 61]
+        assert len(inside) <= count <= len(late)
+        assert sum(inside) <= worth <= sum(late)
+
+
+def test_recent_payments__thousands_of_one_payer__take_as_much_memory_as_its_slices() -> None:
+    recent = RecentPayments(window_s=60)
+    for number in range(6_000):
+        recent.note("a", value_eur_units=1, at_s=number / 100)
+    assert recent.figures("a", at_s=59.99) == (6_000, 6_000)
+    assert len(recent._payers["a"].slices) <= SLICES + 1
