@@ -6,6 +6,7 @@ It asserts what docs/chaos.md lists, and names everything that is not so.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -98,8 +99,8 @@ class Verdict:
 
 
 def await_rest(database: psycopg.Connection[Any], *, timeout_s: float) -> list[str]:
-    """Wait until nothing is under way; what still is when the time is up."""
-    end = time.monotonic() + timeout_s
+    """Wait until nothing is under way; what still is when nothing came to its end for `timeout_s`."""
+    before, end = math.inf, 0.0
     while True:
         left = {
             what: count
@@ -108,8 +109,10 @@ def await_rest(database: psycopg.Connection[Any], *, timeout_s: float) -> list[s
         }
         if not left:
             return []
+        if sum(left.values()) < before:
+            before, end = sum(left.values()), time.monotonic() + timeout_s
         if time.monotonic() > end:
-            return [f"after {timeout_s:.0f} s still under way: {count} {what}" for what, count in left.items()]
+            return [f"for {timeout_s:.0f} s still under way: {count} {what}" for what, count in left.items()]
         time.sleep(0.25)
 
 

@@ -7,12 +7,15 @@ CHAOS_FOLDER names a folder of orders that may change at any time:
     crash   "sign before 3": SIGKILL to itself when the step is about to be done for the third time; or "after".
     clock   "-3600": what utc_now says is off by so many seconds.
 CHAOS_POOL   how many connections the database's pool has.
+
+SIGUSR1 writes the stack of every thread into the log.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import faulthandler
 import importlib
 import os
 import signal
@@ -118,6 +121,7 @@ def _few_connections(size: int) -> None:
 
 def main() -> None:
     folder = Path(os.environ["CHAOS_FOLDER"])
+    faulthandler.register(signal.SIGUSR1)
     vars(importlib.import_module("chainwallet.records.webhooks")).update(LETTERS)
     _move_the_clock(folder)
     if pool := os.environ.get("CHAOS_POOL"):

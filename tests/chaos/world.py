@@ -43,6 +43,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PAYERS, PAYEES = 6, 6
 FUNDS, MAKER_FUNDS = 1_000_000, 50_000_000  # of each currency
 READY_S = 90.0
+_AT_WORK = """SELECT pid, state, wait_event_type, wait_event, now() - xact_start AS since, left(query, 120)
+FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"""
+_OPEN_TRANSACTIONS = """SELECT nonce, kind, reference, status, tx_hash, created_at, sent_at FROM chain_tx
+WHERE status IN ('signed', 'sent') ORDER BY nonce LIMIT 5"""
 
 
 @dataclass(slots=True)
@@ -172,14 +176,31 @@ class World:
         """Seconds from `since` (monotonic) to the first transfer settled beyond place `after` of the outbox."""
         while self.last_settled() <= after:
             if time.monotonic() - since > timeout_s:
-                logs = "\n".join(member.log_tail() for member in self.members)
                 raise RuntimeError(
-                    f"seed {self.seed}: no transfer settled within {timeout_s:.0f} s of the fault's end\n{logs}"
+                    f"seed {self.seed}: no transfer settled within {timeout_s:.0f} s of the fault's end\n{self.state()}"
                 )
             time.sleep(0.03)
         took = time.monotonic() - since
         self.recoveries_s.append(took)
         return took
+
+    def state(self) -> str:
+        """What everyone is at, for whoever has to find out why nothing moves."""
+        found = [f"node: {self._told_by_node('eth_blockNumber')}, {self._told_by_node('txpool_status')}"]
+        with contextlib.suppress(Exception), self.postgres.connect() as database:
+            found += [str(row) for row in database.execute(_AT_WORK).fetchall()]
+            found += [str(row) for row in database.execute(_OPEN_TRANSACTIONS).fetchall()]
+        for member in self.members:
+            if member.child is not None and member.child.poll() is None:
+                member.child.send_signal(signal.SIGUSR1)
+        time.sleep(1)
+        return "\n".join([*found, *(f"{member.name}: {member.log_tail(12_000)}" for member in self.members)])
+
+    def _told_by_node(self, method: str) -> object:
+        try:
+            return self.ask_node(method)
+        except Exception as error:
+            return repr(error)
 
     def verdict(self, *, timeout_s: float = 120) -> Verdict:
         """Let everything come to rest, then compare. Call it when the fleet has stopped and no fault is left."""
@@ -187,7 +208,7 @@ class World:
         with self.postgres.connect() as database:
             left = await_rest(database, timeout_s=timeout_s)
             verdict = check(database, chain, self.record.lines(), self.letters.lines())
-        verdict.wrong = left + verdict.wrong
+        verdict.wrong = left + ([self.state()] if left else []) + verdict.wrong
         answer = Caller([self.leader.url], self.key).insist("GET", "/v1/reconciliation")
         verdict.demand(answer["status"] == "balanced", f"the service itself says {answer}")
         return verdict

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from chainwallet.kit.errors import ChainwalletError
 
 URL_MAX = 2_048
+LOCALHOST = "localhost"
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.ASCII)
-_LOCAL_NAMES = ("localhost", ".localhost", ".local", ".internal", ".home.arpa", ".lan", ".intranet")
+_LOCAL_NAMES = (LOCALHOST, ".localhost", ".local", ".internal", ".home.arpa", ".lan", ".intranet")
 
 # IPv6 is refused unless it is global unicast outside the ranges that carry an IPv4 address or a protocol
 # of its own inside (Python 3.11 calls most of these global): IETF protocols with Teredo, 6to4, documentation.
@@ -109,7 +110,7 @@ def _is_reachable(text: str, *, scheme: str, allow_loopback: bool) -> bool:
 
 
 def _check_target(target: Target, *, allow_loopback: bool) -> None:
-    local = target.host == "localhost" or _is_loopback(target.host)
+    local = target.host == LOCALHOST or _is_loopback(target.host)
     if target.scheme == "http" and not (local and allow_loopback):
         raise _refused("must use https")
     if local and allow_loopback:
