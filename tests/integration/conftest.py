@@ -85,12 +85,15 @@ class Bench:
 
     def fund(self, customer: Customer, **amounts: str) -> Customer:
         """Deposit these amounts, by currency, and wait for them."""
+        self.ask_deposits(customer, **amounts)
+        self.run()
+        return customer
+
+    def ask_deposits(self, customer: Customer, **amounts: str) -> None:
         with self.database.transaction() as session:
             for code, value in amounts.items():
                 money = Money.parse(code, value)
                 request_deposit(session, customer_id=customer.id, account=customer.address, amount=money)
-        self.run()
-        return customer
 
     def funded(self, **amounts: str) -> Customer:
         return self.fund(self.customer(), **amounts)

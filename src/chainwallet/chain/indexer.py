@@ -115,7 +115,9 @@ def follow(
         if tip is not None and tip.hash == latest.hash:
             head = tip.number
             break
-        base = from_block - 1 if tip is None else _common_block(database, node, tip, latest, from_block)
+        base = from_block - 1
+        if tip is not None:
+            base = _common_block(database, node, tip, latest, from_block, verify=verify)
         branch = _read(node, hub, base=base, latest=latest, limit=min(CHUNK_BLOCKS, limit - new), verify=verify)
         if branch is None:
             break  # the chain forked while it was read; the next pass looks again
@@ -205,6 +207,18 @@ def has_events_of(session: Session, tx_hashes: Sequence[str]) -> bool:
     return session.exec(statement.limit(1)).first() is not None
 
 
+def without_events(session: Session, tx_hashes: Sequence[str]) -> int:
+    """How many of these transactions have no event on the followed chain: they are not mined, or not seen mined yet."""
+    if not tx_hashes:
+        return 0
+    found = session.connection().exec_driver_sql(
+        """SELECT count(*) FROM unnest(%(hashes)s::text[]) AS asked(tx_hash) WHERE NOT EXISTS (
+             SELECT 1 FROM chain_event e WHERE e.tx_hash = asked.tx_hash AND NOT e.orphaned)""",
+        {"hashes": list(tx_hashes)},
+    )
+    return int(found.scalar_one())
+
+
 def awaits_booking(session: Session, name: str, key: str) -> bool:
     """Whether an event of this name and key is on the followed chain and not booked yet."""
     statement = select(ChainEvent.id).where(
@@ -238,16 +252,26 @@ def booked_up_to(session: Session) -> int | None:
     return tip.number if first_open is None else first_open - 1
 
 
-def _common_block(database: Database, node: Node, tip: ChainBlock, latest: BlockRef, from_block: int) -> int:
-    """The number of the highest followed block that is on the node's chain; below `from_block` if none is."""
+def _common_block(
+    database: Database, node: Node, tip: ChainBlock, latest: BlockRef, from_block: int, *, verify: bool
+) -> int:
+    """The number of the highest followed block that is on the node's chain; below `from_block` if none is.
+
+    A block in the place of one that is followed counts only with a header that hashes to what it is called: a made-up
+    hash must not undo what it stands on. A head below the tip counts only where the node has lost the tip itself.
+    """
     if latest.parent_hash == tip.hash:
+        return tip.number
+    if latest.number < tip.number and (held := node.block(tip.number)) is not None and held.hash == tip.hash:
         return tip.number
     below = min(tip.number, latest.number)
     while below >= from_block and (ours := _followed_at_most(database, below)):
         for number, block_hash in ours:
-            theirs = node.block(number)
-            if theirs is not None and theirs.hash == block_hash:
+            theirs = node.raw_block(number)
+            if theirs is not None and parse_block(theirs).hash == block_hash:
                 return number
+            if theirs is not None and verify:
+                verify_header(theirs)
         below = ours[-1][0] - 1
     return from_block - 1
 

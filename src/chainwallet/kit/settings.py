@@ -99,6 +99,12 @@ class Settings(BaseSettings):
         le=60_000,
         description="How long a batch that is not full waits for more payments, in milliseconds.",
     )
+    transactions_ahead_max: int = Field(
+        default=16,
+        ge=1,
+        description="Most settlements, and most groups of deposits, that are on their way and not mined yet; "
+        "what comes meanwhile shares the next.",
+    )
     gas_price_max_gwei: int = Field(
         default=500, ge=1, description="Highest fee per gas that a settlement transaction may offer, in gwei."
     )

@@ -233,6 +233,16 @@ def open_transactions(session: Session, sender: str) -> list[OpenTx]:
     return [_open(row) for row in rows]
 
 
+def open_hashes(session: Session, sender: str, kind: TxKind) -> list[str]:
+    """The hashes of the transactions of a kind that are signed or sent and not yet confirmed."""
+    rows = session.connection().exec_driver_sql(
+        """SELECT tx_hash FROM chain_tx
+           WHERE sender = %(sender)s AND kind = %(kind)s AND status IN ('signed', 'sent')""",
+        {"sender": sender, "kind": kind},
+    )
+    return [tx_hash for (tx_hash,) in rows]
+
+
 def signed_bytes(session: Session, tx_id: int) -> bytes:
     """The stored transaction, as it is sent."""
     found = session.connection().exec_driver_sql("SELECT raw FROM chain_tx WHERE id = %(id)s", {"id": tx_id})

@@ -70,6 +70,7 @@ class Submitter:
     on_reverted: Callable[[Session, OpenTx], None]
     resend_after_s: float = RESEND_AFTER_S
     replace_after_s: float = REPLACE_AFTER_S
+    _proven: dict[str, int | None] = field(default_factory=dict)  # of this pass: the lane's nonce after a block
 
     def sweep(self) -> Sweep:
         """One pass: send what is signed, by nonce, and see what became of what was sent before.
@@ -77,6 +78,7 @@ class Submitter:
         A send whose outcome is unknown is looked up by its hash; the same bytes go out again when it is not found.
         """
         done = Sweep()
+        self._proven.clear()
         with self.database.transaction() as session:
             transactions = open_transactions(session, self.signer.address)
             replaced = replaced_versions(session, self.signer.address, [tx.nonce for tx in transactions])
@@ -157,12 +159,14 @@ class Submitter:
         return True
 
     def _proven_nonce(self, block_hash: str) -> int | None:
-        """The sender's nonce after a block; None where the node does not prove it, or not just now."""
-        try:
-            return proven_nonce(self.node, self.signer.address, block_hash)
-        except (ProofRefused, RpcRefused) as refused:
-            _log.warning("nonce_not_proven", detail=refused.detail)
-            return None
+        """The sender's nonce after a block, asked for once in a pass; None where the node does not prove it now."""
+        if block_hash not in self._proven:
+            try:
+                self._proven[block_hash] = proven_nonce(self.node, self.signer.address, block_hash)
+            except (ProofRefused, RpcRefused) as refused:
+                _log.warning("nonce_not_proven", detail=refused.detail)
+                self._proven[block_hash] = None
+        return self._proven[block_hash]
 
     def _is_stuck(self, tx: OpenTx) -> bool:
         return _is_older(tx.created_at, self.replace_after_s) and self.node.base_fee_wei() > tx.max_fee_wei

@@ -361,3 +361,41 @@ def test_is_final__this_very_block__until_a_fork_undoes_it(
     anvil_index()
     with database.transaction() as session:
         assert not is_final(session, block_hash, 1)
+
+
+def test_follow__node_tells_other_hashes_for_a_moment__refused_and_nothing_is_undone(
+    database: Database, anvil_world: Any, anvil_index: Any
+) -> None:
+    for units in (5 * UNIT, 6 * UNIT):
+        anvil_world.deposit("EUR", EUR, anvil_world.operator.address, units)
+        anvil_index()
+    true_chain, node_block = _blocks(database), anvil_world.node.raw_block
+    anvil_world.deposit("EUR", EUR, anvil_world.operator.address, 7 * UNIT)
+
+    lies = iter([{"hash": "0x" + "22" * 32}] * 2)
+
+    def renamed(block: int | str) -> Any:  # it lies about two blocks, and then no more
+        return node_block(block) | next(lies, {})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(anvil_world.node, "raw_block", renamed)
+        with pytest.raises(ProofRefused):
+            anvil_index()
+    assert _blocks(database) == true_chain
+    assert _blocks(database, orphaned=True) == []
+
+
+def test_follow__head_told_is_an_old_one__what_is_followed_stays(
+    database: Database, anvil_world: Any, anvil_index: Any
+) -> None:
+    """Behind a balancer a node that lags answers now and then: it still has the tip, or another one does."""
+    anvil_world.deposit("EUR", EUR, anvil_world.operator.address, 5 * UNIT)
+    anvil_index()
+    true_chain, node = _blocks(database), anvil_world.node
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node, "head", lambda: node.block(true_chain[-3][0]))
+        assert anvil_index().orphaned_blocks == 0
+    assert _blocks(database) == true_chain
+    anvil_world.deposit("EUR", EUR, anvil_world.operator.address, 6 * UNIT)
+    assert anvil_index().new_blocks == 2
+    _check_follows_node(database, node, anvil_world.deployment.block)

@@ -148,3 +148,37 @@ def test_money_that_is_gone_for_good__fails_by_name(bench: Bench) -> None:
         bench.run()
         assert bench.statuses(short, fine) == ["failed", "settled"]
         assert "OrderFundsShort" in (bench.transfer(short).failure_detail or "")
+
+
+def test_chain_slower_than_payments__what_waits_shares_the_next_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.services.settings, "transactions_ahead_max", 2)
+    payer, payee = bench.funded(EUR="100.00"), bench.customer()
+    early = []
+    for _ in range(2):
+        early.append(bench.send(payer, payee, "EUR", "EUR", "1.00"))
+        assert bench.settle()
+    late = [bench.send(payer, payee, "EUR", "EUR", "1.00") for _ in range(5)]
+    assert not bench.settle(), "two are on their way and not mined"
+    assert bench.statuses(*late) == ["accepted"] * 5
+    bench.run()
+    assert set(bench.statuses(*early, *late)) == {"settled"}
+    batches = bench.rows("SELECT count(*) FROM payment_order WHERE batch_id > 0 GROUP BY batch_id ORDER BY batch_id")
+    assert [count for (count,) in batches][-3:] == [1, 1, 5]
+
+
+def test_chain_slower_than_deposits__what_waits_shares_the_next_transactions(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.services.settings, "transactions_ahead_max", 1)
+    owner = bench.customer()
+    before = len(bench.rows("SELECT id FROM chain_tx WHERE kind = 'deposit'"))
+    bench.ask_deposits(owner, EUR="1.00")
+    assert bench.settle()
+    bench.ask_deposits(owner, EUR="2.00")
+    bench.ask_deposits(owner, EUR="3.00")
+    assert not bench.settle()
+    bench.run()
+    assert bench.units(owner.id, "EUR") == (6_000_000, 0)
+    assert len(bench.rows("SELECT id FROM chain_tx WHERE kind = 'deposit'")) == before + 2

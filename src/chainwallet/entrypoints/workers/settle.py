@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 import structlog
+from sqlmodel import Session
 
 from chainwallet.bootstrap import Services
 from chainwallet.chain.errors import CallReverted
 from chainwallet.chain.fees import suggest
-from chainwallet.chain.indexer import awaits_booking, followed_tip
+from chainwallet.chain.indexer import awaits_booking, followed_tip, without_events
 from chainwallet.entrypoints.workers.leave import find_due, leave_step
 from chainwallet.entrypoints.workers.metrics import OLDEST_ORDER, ORDERS_WAITING
 from chainwallet.payments.deposits import any_pending, submit_deposits
@@ -17,7 +18,7 @@ from chainwallet.payments.endings import end_transfers, fail_expired
 from chainwallet.payments.exits import Exit
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import BatchStale, Draft, commit_batch, draft_batch, next_batch_id
-from chainwallet.settlement.lanes import Fees, has_open
+from chainwallet.settlement.lanes import Fees, TxKind, has_open, open_hashes
 from chainwallet.settlement.makers import refuse_quote
 from chainwallet.settlement.orders import waiting
 
@@ -33,16 +34,29 @@ def settle_step(services: Services) -> bool:
         deposits_wait, exits_due = any_pending(session), find_due(session)
         done = bool(fail_expired(session))
         count, oldest_s = waiting(session)
+        has_room = {kind: _has_room(services, session, kind) for kind in (TxKind.DEPOSIT, TxKind.SETTLE)}
     ORDERS_WAITING.set(count)
     OLDEST_ORDER.set(oldest_s)
-    if deposits_wait:
+    if deposits_wait and has_room[TxKind.DEPOSIT]:
         done = _deposits(services) or done
     if exits_due:
         done = _leave(services, exits_due) or done
     settings = services.settings
-    if count and (count >= settings.batch_max or oldest_s * 1000 >= settings.batch_linger_ms):
+    is_due = count >= settings.batch_max or oldest_s * 1000 >= settings.batch_linger_ms
+    if count and is_due and has_room[TxKind.SETTLE]:
         done = _batch(services) or done
     return done
+
+
+def _has_room(services: Services, session: Session, kind: TxKind) -> bool:
+    """Whether another transaction may join those that are not mined yet.
+
+    When the chain is slower than what is asked of it, what waits shares fewer and larger transactions. Without this
+    every transaction more makes each pass over them longer, and the chain seem slower.
+    """
+    hashes = open_hashes(session, services.operator.address, kind)
+    ahead_max = services.settings.transactions_ahead_max
+    return len(hashes) < ahead_max or without_events(session, hashes) < ahead_max
 
 
 def _fees(services: Services) -> Fees:
