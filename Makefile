@@ -57,6 +57,15 @@ proofs: setup build/halmos/.ready ## prove the hub's accounting, and refute a bu
 mutants: setup ## how many small wrong changes of the contracts the tests notice
 	$(PY) scripts/mutate_contracts.py
 
+build/mutmut.ready: requirements-mutmut.lock $(VENV)/.ready
+	@mkdir -p build
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements-mutmut.lock
+	@touch $@
+
+.PHONY: mutants-service
+mutants-service: setup-dev build/mutmut.ready ## how many small wrong changes of ledger, money, lanes, orders and keys the tests notice
+	$(PY) scripts/mutate_service.py
+
 .PHONY: demo
 demo: setup ## 2,000 real cross-border payments through the chain, from an empty folder
 	@mkdir -p build
@@ -120,3 +129,5 @@ lock: setup ## renew the hashes of the dependencies' versions
 	  --no-emit-index-url --no-emit-find-links -o requirements-slither.lock
 	$(VENV)/bin/uv pip compile --quiet --group pyproject.toml:halmos --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links -o requirements-halmos.lock
+	$(VENV)/bin/uv pip compile --quiet --group pyproject.toml:mutmut -c requirements.lock --generate-hashes --no-header \
+	  --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-mutmut.lock

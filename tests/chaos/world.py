@@ -300,6 +300,7 @@ def _members(world: World, arguments: Sequence[Sequence[str]], settings: Mapping
         "CHAINWALLET_WEBHOOKS_TO_LOOPBACK": "true",
         "CHAINWALLET_SETTLE_MARGIN_S": "86400",
         "CHAINWALLET_LOG_LEVEL": "warning",
+        "CHAINWALLET_BATCH_LINGER_MS": "400",  # a batch costs the processor more than its payments do at this rate
         "CHAINWALLET_GAIN_CUSTOMERS_BPS": "0",  # the checker adds up what clients were told when they paid
         "CHAINWALLET_GAIN_MAKERS_BPS": "0",
         **settings,

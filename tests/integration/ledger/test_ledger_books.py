@@ -8,14 +8,24 @@ import pytest
 
 from chainwallet.kit.database import Database
 from chainwallet.ledger import (
+    NONCE_MAX,
+    EntryConflict,
+    EntryDraft,
     Held,
     HoldConflict,
+    HoldNotOpen,
     HoldPart,
     HoldRequest,
+    NoncesSpent,
     Refused,
+    balances,
     balances_of,
+    capture_and_post,
+    lift_nonces,
     place_holds,
     release_holds,
+    renew_nonces,
+    statement,
     verify,
 )
 
@@ -268,3 +278,35 @@ def test_refusals__say_what_to_do_and_which_it_was(database: Database, funded: C
         (refused,) = place_holds(session, [HoldRequest("h2", (HoldPart(account, 41),), None)])
     assert isinstance(refused, Refused)
     assert refused.error().detail == "The account has less available than the payment needs; add funds or send less."
+
+
+def test_refusals_of_nonces_and_entries__name_what_they_are_about(
+    database: Database, funded: Callable[..., dict[str, int]]
+) -> None:
+    account = funded(["A"], 100)["A"]
+    with pytest.raises(HoldNotOpen) as unknown, database.transaction() as session:
+        renew_nonces(session, ["h2", "h1"])
+    assert unknown.value.context == {"references": ["h1", "h2"]}
+    assert unknown.value.detail == "Only an open hold with a nonce can have it renewed."
+    with database.transaction() as session:
+        place_holds(session, [HoldRequest("h1", (HoldPart(account, 60),), account)])
+        lift_nonces(session, {account: NONCE_MAX})
+    with pytest.raises(NoncesSpent) as spent, database.transaction() as session:
+        renew_nonces(session, ["h1"])
+    assert spent.value.context == {"account_id": account}
+    with database.transaction() as session:
+        (entry,) = [row.reference for row in statement(session, account).lines]
+    b = funded(["B"], 0)["B"]
+    with pytest.raises(EntryConflict) as other, database.transaction() as session:
+        capture_and_post(session, [EntryDraft("deposit", entry, ((account, 1), (b, -1)))])
+    assert other.value.context == {"kind": "deposit", "reference": entry}
+
+
+def test_balances__of_an_owner__are_said_to_be_theirs(
+    database: Database, funded: Callable[..., dict[str, int]]
+) -> None:
+    account = funded(["A"], 100)["A"]
+    with database.transaction() as session:
+        found = balances_of(session, [account])[account]
+        assert balances(session, found.owner_id) == [found]
+    assert (found.owner_id, found.account_id, found.posted_units, found.held_units) == ("A", account, 100, 0)

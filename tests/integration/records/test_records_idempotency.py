@@ -63,8 +63,12 @@ def test_the_same_key_with_another_body_is_a_conflict(database: Database) -> Non
     with database.transaction() as session:
         verdict = claim(session, [make("k1", "b")])[0]
     assert isinstance(verdict, Conflict)
-    with pytest.raises(IdempotencyKeyReused):
-        raise verdict.error()
+    error = verdict.error()
+    assert isinstance(error, IdempotencyKeyReused)
+    assert error.detail == (
+        "This Idempotency-Key was already used on this path with a different body. "
+        "Send a new key for a new request, or the same body to get the first answer again."
+    )
 
 
 def test_another_tenant_and_another_route_have_keys_of_their_own(database: Database) -> None:

@@ -9,9 +9,12 @@ import pytest
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.money import UnknownCurrency
 from chainwallet.ledger import (
+    NONCE_MAX,
+    AccountFrozen,
     AccountKey,
     AccountKind,
     EntryDraft,
+    Frozen,
     Held,
     HoldConflict,
     HoldPart,
@@ -21,12 +24,13 @@ from chainwallet.ledger import (
     InsufficientFunds,
     InvalidEntry,
     InvalidHold,
+    NoncesSpent,
     Refused,
     UnbalancedEntry,
     UnknownAccount,
 )
 from chainwallet.ledger.accounts import LockedAccount
-from chainwallet.ledger.holds import decide_holds
+from chainwallet.ledger.holds import Unnumbered, decide_holds
 from chainwallet.ledger.journal import BookedEntry, Booking, decide_entries
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -104,6 +108,32 @@ def test_refused__becomes_the_error_to_raise() -> None:
     assert isinstance(error, InsufficientFunds)
     assert (error.code, error.status, error.retryable) == ("LEDGER_INSUFFICIENT_FUNDS", 409, False)
     assert error.context == {"account_id": A, "available_units": "40", "needed_units": "60"}
+
+
+def test_decide_holds__on_a_frozen_account__refused_with_its_figures_and_why() -> None:
+    accounts = _accounts(a=(140, 40), b=(10, 0))
+    accounts[A].is_frozen = True
+    outcomes = decide_holds(accounts, [], [_ask("h1", (B, 2), (A, 60)), _ask("h2", (B, 10))]).outcomes
+    assert outcomes == [Frozen(A, 100, 60), Held(None)]
+    error = outcomes[0].error() if isinstance(outcomes[0], Frozen) else None
+    assert isinstance(error, AccountFrozen)
+    assert error.context == {"account_id": A}
+    assert error.detail == (
+        "This account is being reconciled with the chain and can promise nothing now; try again later."
+    )
+
+
+def test_decide_holds__every_number_cancelled__refused_with_its_figures_and_why() -> None:
+    accounts = _accounts(a=(140, 40), b=(10, 0))
+    accounts[A].last_nonce = NONCE_MAX
+    outcomes = decide_holds(accounts, [], [_ask("h1", (A, 60), (B, 1), nonce=True), _ask("h2", (A, 60))]).outcomes
+    assert outcomes == [Unnumbered(A, 100, 60), Held(None)]
+    error = outcomes[0].error() if isinstance(outcomes[0], Unnumbered) else None
+    assert isinstance(error, NoncesSpent)
+    assert error.context == {"account_id": A}
+    assert error.detail == (
+        "The owner has cancelled every order that this account could still sign; pay from another account."
+    )
 
 
 @pytest.mark.parametrize(
