@@ -16,22 +16,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httptools
 from rich.console import Console
 from rich.table import Table
 
+from bench_load import (
+    Connection,
+    World,
+    build_world,
+    drive,
+    free_port,
+    payment,
+    payment_at_once,
+)
 from chainwallet.client import Client
 from chainwallet.entrypoints.demo.process import ServiceProcess
 
 CLIENTS = (1, 8, 32, 128)
-PAYERS = 200
 CEILING = """
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -46,98 +52,6 @@ async def post(body: Body) -> dict[str, str]:
 WAYS = {"": "accepted", "at once: ": "accepted_at_once"}
 COLUMNS = ("accepted/s", "ratio", "p50 ms", "p99 ms")
 console = Console(width=150)
-
-
-@dataclass(slots=True)
-class Load:
-    """What one run of a load came to: `done` in `seconds`, each after `latencies_ms`."""
-
-    done: int = 0
-    seconds: float = 0.0
-    latencies_ms: list[float] = field(default_factory=list)
-
-    def figures(self) -> dict[str, float]:
-        ordered = sorted(self.latencies_ms) or [0.0]
-        return {
-            "per_s": round(self.done / self.seconds, 1),
-            "p50_ms": round(ordered[len(ordered) // 2], 2),
-            "p99_ms": round(ordered[len(ordered) * 99 // 100], 2),
-        }
-
-
-class Connection:
-    """A keep-alive HTTP connection that costs the load generator as little as can be."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> None:
-        self._reader, self._writer = reader, writer
-        self._head = f"Host: bench\r\nContent-Type: application/json\r\nAuthorization: Bearer {key}\r\n"
-
-    async def post(self, path: str, body: dict[str, Any], *, idempotency_key: str = "") -> dict[str, Any]:
-        content = json.dumps(body).encode()
-        extra = f"Idempotency-Key: {idempotency_key}\r\n" if idempotency_key else ""
-        head = f"POST {path} HTTP/1.1\r\n{self._head}{extra}Content-Length: {len(content)}\r\n\r\n"
-        self._writer.write(head.encode() + content)
-        answer = _Answer()
-        parser = httptools.HttpResponseParser(answer)
-        while not answer.complete:
-            data = await self._reader.read(65_536)
-            if not data:
-                raise ConnectionError("the service closed the connection")
-            parser.feed_data(data)
-        document = json.loads(answer.body)
-        if parser.get_status_code() >= 300:
-            raise RuntimeError(f"{parser.get_status_code()}: {document}")
-        return dict(document)
-
-
-class _Answer:
-    def __init__(self) -> None:
-        self.body = b""
-        self.complete = False
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        self.complete = True
-
-
-@asynccontextmanager
-async def connections(ports: Sequence[int], key: str, count: int) -> AsyncIterator[list[Connection]]:
-    streams = [await asyncio.open_connection("127.0.0.1", ports[number % len(ports)]) for number in range(count)]
-    try:
-        yield [Connection(reader, writer, key) for reader, writer in streams]
-    finally:
-        for _, writer in streams:
-            writer.close()
-
-
-async def drive(
-    ports: int | Sequence[int], key: str, clients: int, seconds: float, act: Callable[[Connection, int], Any]
-) -> Load:
-    """`clients` at once, each acting again as soon as it is answered, for `seconds`."""
-    load = Load()
-    async with connections([ports] if isinstance(ports, int) else ports, key, clients) as open_connections:
-        began = time.perf_counter()
-
-        async def one(number: int, connection: Connection) -> None:
-            turn = number
-            while time.perf_counter() - began < seconds:
-                started = time.perf_counter()
-                await act(connection, turn)
-                load.latencies_ms.append((time.perf_counter() - started) * 1000)
-                load.done += 1
-                turn += clients
-
-        await asyncio.gather(*(one(number, connection) for number, connection in enumerate(open_connections)))
-        load.seconds = time.perf_counter() - began
-    return load
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def measure_ceiling(seconds: float) -> dict[str, Any]:
@@ -181,80 +95,6 @@ def _wait_for_port(port: int, timeout_s: float = 20) -> None:
     raise TimeoutError("the ceiling's server did not start")
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """Whom the load's payments are between."""
-
-    payers: Sequence[str]
-    payees: Sequence[str]
-
-
-def build_world(client: Client) -> World:
-    """Two makers that quote EUR/USD both ways without end, and payers with money."""
-
-    def customer(kind: str, name: str) -> str:
-        return str(client.create_customer(type=kind, full_name=name, country="DE")["id"])
-
-    makers = [customer("maker", f"Maker {n}") for n in range(2)]
-    payers = [customer("business", f"Payer {n}") for n in range(PAYERS)]
-    payees = [customer("business", f"Payee {n}") for n in range(PAYERS)]
-    for maker in makers:
-        for code in ("EUR", "USD"):
-            client.deposit(maker, {"currency": code, "value": "900000000.00"})
-    for payer in payers:
-        client.deposit(payer, {"currency": "EUR", "value": "10000000.00"})
-    while any(client.get("/v1/deposits", status=s, limit=1)["items"] for s in ("pending", "submitted")):
-        time.sleep(0.1)
-    expires_at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    for number, maker in enumerate(makers):
-        for sell, buy, price in (("USD", "EUR", 0.87), ("EUR", "USD", 1.17)):
-            amount = {"currency": buy, "value": f"{400_000_000 * (price + number * 0.001):.2f}"}
-            client.maker_quote(
-                maker_id=maker, sell={"currency": sell, "value": "400000000.00"}, buy=amount, expires_at=expires_at
-            )
-    return World(payers, payees)
-
-
-def payment(world: World, prefix: str) -> Callable[[Connection, int], Any]:
-    """One whole payment over REST: ask for a quote, then execute it."""
-
-    async def act(connection: Connection, turn: int) -> None:
-        value = f"{10 + turn % 90}.{turn % 100:02d}"
-        amount = {"currency": "EUR", "value": value}
-        quote = await connection.post(
-            "/v1/quotes", {"source_currency": "EUR", "target_currency": "USD", "source_amount": amount}
-        )
-        body = {
-            "quote_id": quote["id"],
-            "payer_id": world.payers[turn % PAYERS],
-            "payee": {"customer_id": world.payees[turn * 7 % PAYERS]},
-        }
-        await connection.post("/v1/transfers", body, idempotency_key=f"{prefix}-{turn}")
-
-    return act
-
-
-def payment_at_once(world: World, prefix: str) -> Callable[[Connection, int], Any]:
-    """The same payment, priced and executed in one request, with a limit."""
-
-    async def act(connection: Connection, turn: int) -> None:
-        amount = {"currency": "EUR", "value": f"{10 + turn % 90}.{turn % 100:02d}"}
-        limit = {"currency": "USD", "value": f"{10 + turn % 90}.00"}
-        body = {
-            "quote": {
-                "source_currency": "EUR",
-                "target_currency": "USD",
-                "source_amount": amount,
-                "limit_amount": limit,
-            },
-            "payer_id": world.payers[turn % PAYERS],
-            "payee": {"customer_id": world.payees[turn * 7 % PAYERS]},
-        }
-        await connection.post("/v1/transfers", body, idempotency_key=f"{prefix}-{turn}")
-
-    return act
-
-
 def measure_acceptance(folder: Path, seconds: float) -> dict[str, Any]:
     """Accepted payments per second: durable, signed, held and placed; settlement waits meanwhile."""
     with ServiceProcess(folder / "accept") as service:
@@ -270,6 +110,9 @@ def measure_acceptance(folder: Path, seconds: float) -> dict[str, Any]:
                     act = pay(world, f"{name}-{clients}")
                     load = asyncio.run(drive(idle.port, idle.operator_key, clients, seconds, act))
                     found[name][str(clients)] = load.figures()
+            few = payment_at_once(World(world.payers[:2], world.payees[:2]), "hot")
+            hot = asyncio.run(drive(idle.port, idle.operator_key, 32, seconds, few)).figures()
+            found["hot_accounts"] = hot | {"to_many": round(hot["per_s"] / found["accepted_at_once"]["32"]["per_s"], 3)}
             with ServiceProcess(
                 folder / "accept", operator_key=idle.operator_key, arguments=["--no-workers"]
             ) as second:
@@ -281,14 +124,18 @@ def measure_acceptance(folder: Path, seconds: float) -> dict[str, Any]:
             return found
 
 
-def measure_settlement(folder: Path, seconds: float, clients: int = 32) -> dict[str, Any]:
-    """Payments per second from REST to booked and final, with everything running, and the memory it takes."""
-    with ServiceProcess(folder / "settle") as service, service.client() as client:
+def measure_settlement(folder: Path, seconds: float, *, apart: bool = False, clients: int = 32) -> dict[str, Any]:
+    """Payments per second from REST to booked and final, with everything running.
+
+    Two requests each to one process; `apart`, one request each, to a process that only serves, beside one that works.
+    """
+    pay = payment_at_once if apart else payment
+    with _settling(folder / ("apart" if apart else "settle"), apart=apart) as (service, client):
         world = build_world(client)
-        asyncio.run(drive(service.port, service.operator_key, 8, 2, payment(world, "warm")))
+        asyncio.run(drive(service.port, service.operator_key, 8, 2, pay(world, "warm")))
         _await_quiet(client)
         began = datetime.now(UTC)
-        load = asyncio.run(drive(service.port, service.operator_key, clients, seconds, payment(world, "settle")))
+        load = asyncio.run(drive(service.port, service.operator_key, clients, seconds, pay(world, "settle")))
         _await_quiet(client)
         steps = []
         for transfer in client.items("/v1/transfers", limit=200):
@@ -311,6 +158,21 @@ def measure_settlement(folder: Path, seconds: float, clients: int = 32) -> dict[
         }
 
 
+@contextmanager
+def _settling(folder: Path, *, apart: bool) -> Iterator[tuple[ServiceProcess, Client]]:
+    """The process that clients talk to."""
+    with ServiceProcess(folder) as worker:
+        if not apart:
+            with worker.client() as client:
+                yield worker, client
+            return
+        with (
+            ServiceProcess(folder, operator_key=worker.operator_key, arguments=["--no-workers"]) as door,
+            door.client() as client,
+        ):
+            yield door, client
+
+
 def measure_memory(folder: Path, transfers: int) -> dict[str, Any]:
     """Memory of the service after many transfers, settled as they come."""
     with ServiceProcess(folder / "memory") as service, service.client() as client:
@@ -330,23 +192,41 @@ def measure_memory(folder: Path, transfers: int) -> dict[str, Any]:
 
 
 def measure_soak(folder: Path, seconds: float) -> dict[str, Any]:
-    """How memory grows under steady load, from the end of the first sixth on, and whether the books agree after it."""
+    """Steady load, from the end of the first sixth on: how memory grows, what a payment costs the service's processor
+    in the first sixth after it and in the last, and whether the books agree in the end."""
     with ServiceProcess(folder / "soak") as service, service.client() as client:
-        world, began, readings, done = build_world(client), time.monotonic(), list[tuple[float, int]](), 0
-        while (passed := time.monotonic() - began) < seconds * 7 / 6:
-            readings.append((passed, _memory_mb(service.pid)))
+        world, began, done = build_world(client), time.monotonic(), 0
+        readings: list[tuple[float, int, float, int]] = []  # seconds passed, MB, processor's seconds, payments
+        while not readings or readings[-1][0] < seconds * 7 / 6:
             act = payment(world, f"soak-{done}")
             done += asyncio.run(drive(service.port, service.operator_key, 8, 10, act)).done
+            passed = time.monotonic() - began
+            readings.append((passed, _memory_mb(service.pid), _processor_s(service.pid), done))
         _await_quiet(client)
-        start_mb = next(mb for passed, mb in readings if passed >= seconds / 6)
+        steady = [reading for reading in readings if reading[0] >= seconds / 6]
+        sixth = max(1, len(steady) // 6)
+        end_mb = _memory_mb(service.pid)
         return {
             "seconds": round(seconds),
             "transfers": done,
-            "start_mb": start_mb,
-            "end_mb": _memory_mb(service.pid),
-            "growth": round(_memory_mb(service.pid) / start_mb - 1, 4),
+            "start_mb": steady[0][1],
+            "end_mb": end_mb,
+            "growth": round(end_mb / steady[0][1] - 1, 4),
+            "processor_ms_per_payment": {
+                "first": _cost_ms(steady[0], steady[sixth]),
+                "last": _cost_ms(steady[-1 - sixth], steady[-1]),
+            },
             "books": client.get("/v1/reconciliation")["status"],
         }
+
+
+def _cost_ms(start: tuple[float, int, float, int], end: tuple[float, int, float, int]) -> float:
+    return round((end[2] - start[2]) * 1000 / max(end[3] - start[3], 1), 3)
+
+
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _await_quiet(client: Client, timeout_s: float = 120) -> None:
@@ -373,7 +253,9 @@ def show(figures: dict[str, Any]) -> None:
         table.add_row(clients, *map(str, cells))
     console.print(table)
     console.print("two processes, at once, 32 clients:", figures["two_processes"])
+    console.print("two hot accounts, at once, 32 clients:", figures["hot_accounts"])
     console.print("settled end to end:", figures["settled"])
+    console.print("settled end to end, at once, workers in a process of their own:", figures["settled_apart"])
     for name in ("memory", "soak"):
         if name in figures:
             console.print(f"{name}:", figures[name])
@@ -417,6 +299,7 @@ def main() -> None:
                 n: round(figures[name][n]["per_s"] / figures["ceiling"][n]["per_s"], 3) for n in map(str, CLIENTS)
             }
         figures["settled"] = measure_settlement(folder, options.seconds * 2)
+        figures["settled_apart"] = measure_settlement(folder, options.seconds * 2, apart=True)
         if options.memory:
             figures["memory"] = measure_memory(folder, options.memory)
         if options.soak:

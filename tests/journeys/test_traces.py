@@ -70,6 +70,8 @@ def test_trace__of_a_payment__goes_from_the_request_to_the_webhook(
     transfer = world.transfer(world.quote("EUR", "EUR", source="5.00"), payer, payee)
     assert world.settled(transfer["id"])["status"] == "settled"
     world.until(lambda: collector.letters > 0, "the webhook is delivered")
+    delivered = "SELECT count(*) FROM webhook_delivery WHERE state = 'delivered'"
+    world.until(lambda: world.scalar(delivered) > 0, "and its sender has made its span, and then a note of it")
     world.send("DELETE", f"/v1/webhooks/{hook['id']}")
     world.until(
         lambda: not world.scalar("SELECT count(*) FROM outbox_event WHERE position IS NULL"), "all is published"

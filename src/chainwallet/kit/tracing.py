@@ -40,7 +40,7 @@ class PaymentTraces:
     def __init__(self, exporter: SpanExporter, *, ratio: float) -> None:
         self._bound = round(ratio * _LOW_56)
         resource = Resource.create({"service.name": "chainwallet"})
-        self._provider = TracerProvider(id_generator=_Ids(), resource=resource)
+        self._provider = TracerProvider(id_generator=_Ids(), resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("chainwallet")
 
