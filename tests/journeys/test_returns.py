@@ -147,6 +147,10 @@ def test_return__that_cannot_be_paid_out_yet__is_paid_when_it_can_and_once(
     assert market.settled(back["id"])["status"] == "settled"
     assert market.get(f"/v1/transfers/{transfer['id']}")["status"] == "settled", "its payer has nothing yet"
     market.refused("POST", f"/v1/transfers/{transfer['id']}/return", 409, "TRANSFER_RETURN_UNDER_WAY", json={})
+    with market.services.database.transaction() as session:
+        owed = market.services.returns.owed
+        assert transfer["id"] in owed(session)
+        assert transfer["id"] not in owed(session, besides=[transfer["id"]]), "it waits, and holds up nobody behind it"
     market.fund(bearer["id"], "USD", "50.00")
     assert len(returned(market, transfer)["returned_by"]) == 2
     assert Decimal(market.available(payer["id"], "EUR")) == net(transfer)

@@ -7,7 +7,7 @@ else can lose by it, whatever fails in between, and the bearer's position shows 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -73,15 +73,17 @@ class Returns:
         quote = self._pricer.price_return(session, PriceRequest(money.code, target, fixed_source=money))
         return self._accept(session, original, payee.id, receiver.id, quote, principal, reason)
 
-    def owed(self, session: Session, *, limit: int = 100) -> list[str]:
-        """Returns whose first half has settled and whose second is not on its way: the original transfers' ids."""
+    def owed(self, session: Session, *, besides: Iterable[str] = (), limit: int = 100) -> list[str]:
+        """Returns whose first half has settled and whose second is not on its way: the original transfers' ids, the
+        oldest first, without those of `besides`."""
         rows = session.connection().exec_driver_sql(
             f"""SELECT t.id FROM transfer r JOIN transfer t ON t.id = r.return_of AND t.status = 'settled'
                WHERE r.return_of IS NOT NULL AND r.status = 'settled' AND r.payee_id <> t.payer_id
                  AND NOT EXISTS (SELECT 1 FROM transfer p WHERE p.return_of = t.id AND p.payee_id = t.payer_id
                                    AND p.{HAS_MOVED})
+                 AND t.id <> ALL(%(besides)s::text[])
                ORDER BY r.settled_at LIMIT %(limit)s""",
-            {"limit": limit},
+            {"limit": limit, "besides": list(besides)},
         )
         return [row[0] for row in rows]
 

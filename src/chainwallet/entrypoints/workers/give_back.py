@@ -25,9 +25,8 @@ class ReturnPayer:
         """One pass. Whether it paid anything."""
         services, now = self._services, time.monotonic()
         with services.database.transaction() as session:
-            owed = services.returns.owed(session)
-        self._not_before = {key: at for key, at in self._not_before.items() if key in owed}
-        due = [transfer_id for transfer_id in owed if self._not_before.get(transfer_id, 0) <= now]
+            self._not_before = {key: at for key, at in self._not_before.items() if at > now}
+            due = services.returns.owed(session, besides=self._not_before)
         paid = [transfer_id for transfer_id in due if self._pay(transfer_id)]
         if paid:
             services.wake("settle")
