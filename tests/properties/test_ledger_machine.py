@@ -1,7 +1,7 @@
 """The ledger on PostgreSQL against an independent model, step by step.
 
 `test_machine` lets hypothesis look for a short sequence that tells the two apart. `test_random_run` does
-CHAINWALLET_LEDGER_STEPS operations (100,000) in batches from one seed, compares after every batch and
+CHAINWALLET_LEDGER_STEPS operations (1,000,000) in batches from one seed, compares after every batch and
 verifies the books every few thousand.
 """
 
