@@ -124,18 +124,21 @@ def measure_acceptance(folder: Path, seconds: float) -> dict[str, Any]:
             return found
 
 
-def measure_settlement(folder: Path, seconds: float, *, apart: bool = False, clients: int = 32) -> dict[str, Any]:
-    """Payments per second from REST to booked and final, with everything running.
+def measure_settlement(
+    folder: Path, seconds: float, *, apart: bool = False, per_s: float | None = None, clients: int = 32
+) -> dict[str, Any]:
+    """Payments per second from REST to booked and final, with everything running; at most `per_s` asked for.
 
     Two requests each to one process; `apart`, one request each, to a process that only serves, beside one that works.
     """
     pay = payment_at_once if apart else payment
-    with _settling(folder / ("apart" if apart else "settle"), apart=apart) as (service, client):
+    with _settling(Path(tempfile.mkdtemp(dir=folder)), apart=apart) as (service, client):
         world = build_world(client)
         asyncio.run(drive(service.port, service.operator_key, 8, 2, pay(world, "warm")))
         _await_quiet(client)
         began = datetime.now(UTC)
-        load = asyncio.run(drive(service.port, service.operator_key, clients, seconds, pay(world, "settle")))
+        act = pay(world, "settle")
+        load = asyncio.run(drive(service.port, service.operator_key, clients, seconds, act, per_s=per_s))
         _await_quiet(client)
         steps = []
         for transfer in client.items("/v1/transfers", limit=200):
@@ -255,6 +258,7 @@ def show(figures: dict[str, Any]) -> None:
     console.print("two processes, at once, 32 clients:", figures["two_processes"])
     console.print("two hot accounts, at once, 32 clients:", figures["hot_accounts"])
     console.print("settled end to end:", figures["settled"])
+    console.print("settled end to end at 50 a second:", figures["settled_at_50_per_s"])
     console.print("settled end to end, at once, workers in a process of their own:", figures["settled_apart"])
     for name in ("memory", "soak"):
         if name in figures:
@@ -299,6 +303,7 @@ def main() -> None:
                 n: round(figures[name][n]["per_s"] / figures["ceiling"][n]["per_s"], 3) for n in map(str, CLIENTS)
             }
         figures["settled"] = measure_settlement(folder, options.seconds * 2)
+        figures["settled_at_50_per_s"] = measure_settlement(folder, options.seconds * 2, per_s=50)
         figures["settled_apart"] = measure_settlement(folder, options.seconds * 2, apart=True)
         if options.memory:
             figures["memory"] = measure_memory(folder, options.memory)

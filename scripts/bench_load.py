@@ -84,9 +84,15 @@ async def connections(ports: Sequence[int], key: str, count: int) -> AsyncIterat
 
 
 async def drive(
-    ports: int | Sequence[int], key: str, clients: int, seconds: float, act: Callable[[Connection, int], Any]
+    ports: int | Sequence[int],
+    key: str,
+    clients: int,
+    seconds: float,
+    act: Callable[[Connection, int], Any],
+    *,
+    per_s: float | None = None,
 ) -> Load:
-    """`clients` at once, each acting again as soon as it is answered, for `seconds`."""
+    """`clients` at once, each acting again as soon as it is answered, for `seconds`; `per_s` times a second at most."""
     load = Load()
     async with connections([ports] if isinstance(ports, int) else ports, key, clients) as open_connections:
         began = time.perf_counter()
@@ -94,6 +100,8 @@ async def drive(
         async def one(number: int, connection: Connection) -> None:
             turn = number
             while time.perf_counter() - began < seconds:
+                if per_s is not None:
+                    await asyncio.sleep(max(0.0, began + turn / per_s - time.perf_counter()))
                 started = time.perf_counter()
                 await act(connection, turn)
                 load.latencies_ms.append((time.perf_counter() - started) * 1000)

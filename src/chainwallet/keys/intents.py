@@ -7,7 +7,6 @@ same thing and the tests hold both, and eth_account's, equal.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import Struct
@@ -17,6 +16,7 @@ from chainwallet.keys.addresses import address_bytes
 from chainwallet.keys.errors import InvalidIntent
 from chainwallet.keys.keccak import keccak
 from chainwallet.keys.signatures import recover
+from chainwallet.kit.json_text import canonical_json
 
 __all__ = [
     "AccountClaim",
@@ -225,8 +225,7 @@ def order_digest(domain: Domain, order: PaymentOrder) -> bytes:
 
 def memo_of(particulars: Mapping[str, Any]) -> bytes:
     """What an order's memo is of its particulars: SHA-256 of canonical JSON (sorted keys, no spaces, UTF-8)."""
-    document = json.dumps(particulars, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(document.encode()).digest()
+    return hashlib.sha256(canonical_json(particulars).encode()).digest()
 
 
 def quote_digest(domain: Domain, quote: MakerQuote) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel
+
+from chainwallet.kit.json_text import compact_json
 
 SQLModel.metadata.naming_convention = MetaData(
     naming_convention={
@@ -157,7 +158,7 @@ def insert_many(
     columns = tuple(rows[0])
     sql, documents = _insert_sql(model.__table__, columns, suffix)  # type: ignore[attr-defined]
     arrays = {
-        name: [json.dumps(row[name]) for row in rows] if name in documents else [row[name] for row in rows]
+        name: [compact_json(row[name]) for row in rows] if name in documents else [row[name] for row in rows]
         for name in columns
     }
     result = session.connection().exec_driver_sql(sql, arrays)

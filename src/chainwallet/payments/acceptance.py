@@ -6,7 +6,6 @@ several processes cannot deadlock. Each request of a group gets its own outcome;
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ from chainwallet.kit.clock import unix_seconds, utc_now
 from chainwallet.kit.database import ask_both, pipelined
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_uetr
+from chainwallet.kit.json_text import compact_json
 from chainwallet.kit.money import Money, currency
 from chainwallet.ledger import AccountKey, LockedAccount, lock_accounts_by_key, lock_by_key_query, release_holds
 from chainwallet.market.rates import MidMarket, RateSource
@@ -375,7 +375,7 @@ def _describe(candidates: Sequence[Candidate]) -> None:
     for c in candidates:
         c.uetr = c.request.uetr or new_uetr()
         c.row = _row(c, now)
-        c.body = json.dumps(describe_row(c.row), separators=(",", ":"))
+        c.body = compact_json(describe_row(c.row))
 
 
 def _record(session: Session, candidates: Sequence[Candidate]) -> None:

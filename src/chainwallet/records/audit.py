@@ -8,7 +8,6 @@ next `verify`.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.errors import ChainwalletError
+from chainwallet.kit.json_text import canonical_json
 
 GENESIS = "0" * 64
 _CHAIN_LOCK = 0x6175646974  # "audit": entries are written one after the other
@@ -118,4 +118,4 @@ def _hash(entry: AuditEntry) -> str:
         entry.detail,
         entry.previous_hash,
     ]
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(canonical_json(content, ascii_only=True).encode()).hexdigest()

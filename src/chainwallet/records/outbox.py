@@ -8,7 +8,6 @@ and without gaps, and they survive a restore of the database on another server.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, Session, SQLModel
 
 from chainwallet.kit.ids import new_id
+from chainwallet.kit.json_text import compact_json
 
 _PUBLISHER_LOCK = 0x6F7574626F78  # "outbox": one publisher at a time, across processes
 
@@ -94,7 +94,7 @@ def append(session: Session, events: Sequence[Event]) -> list[str]:
             "types": [event.type for event in events],
             "subjects": [event.subject_id for event in events],
             "audiences": [" ".join(dict.fromkeys(event.audience)) for event in events],
-            "payloads": [json.dumps(event.payload) for event in events],
+            "payloads": [compact_json(event.payload) for event in events],
         },
     )
     return ids

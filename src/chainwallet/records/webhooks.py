@@ -7,7 +7,6 @@ again, never one that is stuck.
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import Database
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
+from chainwallet.kit.json_text import compact_json
 from chainwallet.records import outbox
 
 FIRST_RETRY_S = 5
@@ -229,7 +229,7 @@ def retry_delay_s(attempt: int, *, jitter: random.Random) -> float:
 def render(event_type: str, created_at: datetime, payload: Any) -> str:
     """The body of a webhook, as Standard Webhooks has it: type, timestamp, data."""
     moment = created_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return json.dumps({"type": event_type, "timestamp": moment, "data": payload}, separators=(",", ":"))
+    return compact_json({"type": event_type, "timestamp": moment, "data": payload})
 
 
 def _claim_due(session: Session, *, unseal: Seal, now: datetime, limit: int) -> list[Letter]:

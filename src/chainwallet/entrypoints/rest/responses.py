@@ -7,10 +7,12 @@ from typing import Any
 
 from starlette.responses import Response
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 
 def json_text(document: Any) -> str:
     """The compact JSON text of plain values; what is stored for a replay and what is sent are this text."""
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(document)
 
 
 def json_response(content: Any, status: int = 200) -> Response:

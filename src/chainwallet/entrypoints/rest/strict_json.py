@@ -26,6 +26,7 @@ from chainwallet.entrypoints.rest.problems import (
     RequestTimeout,
     problem_responses,
 )
+from chainwallet.kit.json_text import canonical_json
 
 DEPTH_MAX = 16
 BODY_TIMEOUT_S = 15.0
@@ -41,8 +42,7 @@ class StrictRequest(Request):
 
     def body_sha256(self) -> bytes:
         """The hash of the body's meaning: key order and white space do not count."""
-        text = json.dumps(self.parsed, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(text.encode()).digest()
+        return hashlib.sha256(canonical_json(self.parsed, ascii_only=True).encode()).digest()
 
 
 class StrictRoute(APIRoute):
