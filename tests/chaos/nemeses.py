@@ -133,6 +133,7 @@ def reorg(*, deep: bool) -> Nemesis:
         since, after = time.monotonic(), world.last_settled()
         with world.mining:  # anvil that mines while it reorganises is left with a block missing
             world.ask_node("evm_setAutomine", False)
+            world.ask_node("evm_mine")  # it answers when the block that was being mined is done
             world.ask_node("anvil_reorg", depth, [])
             world.ask_node("evm_setAutomine", True)
             world.ask_node("evm_mine")

@@ -45,6 +45,7 @@ FUNDS, MAKER_FUNDS = 1_000_000, 50_000_000  # of each currency
 READY_S = 90.0
 _AT_WORK = """SELECT pid, state, wait_event_type, wait_event, now() - xact_start AS since, left(query, 120)
 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"""
+_FOLLOWED = "SELECT number, hash FROM chain_block WHERE NOT orphaned ORDER BY number DESC LIMIT 1"
 _OPEN_TRANSACTIONS = """SELECT nonce, kind, reference, status, tx_hash, created_at, sent_at FROM chain_tx
 WHERE status IN ('signed', 'sent') ORDER BY nonce LIMIT 5"""
 
@@ -188,6 +189,7 @@ class World:
         """What everyone is at, for whoever has to find out why nothing moves."""
         found = [f"node: {self._told_by_node('eth_blockNumber')}, {self._told_by_node('txpool_status')}"]
         with contextlib.suppress(Exception), self.postgres.connect() as database:
+            found.append(f"followed: {database.execute(_FOLLOWED).fetchone()}")
             found += [str(row) for row in database.execute(_AT_WORK).fetchall()]
             found += [str(row) for row in database.execute(_OPEN_TRANSACTIONS).fetchall()]
         for member in self.members:

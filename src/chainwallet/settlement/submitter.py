@@ -105,21 +105,26 @@ class Submitter:
         """True when a version of the transaction is mined: recorded once it is final, left to get deeper until then."""
         for version in (tx, *replaced):
             receipt = self.node.receipt(version.tx_hash)
-            if receipt is not None:
-                self._record(tx, version, receipt, done)
+            if receipt is not None and self._record(tx, version, receipt, done):
                 return True
         return False
 
-    def _record(self, tx: OpenTx, mined: OpenTx, told: Receipt, done: Sweep) -> None:
+    def _record(self, tx: OpenTx, mined: OpenTx, told: Receipt, done: Sweep) -> bool:
+        """False where another block is followed in the place of the one told: the receipt is of a branch that lost.
+
+        A node may answer with such receipts after a fork, and behind a balancer one that lags does.
+        """
         with self.database.transaction() as session:
+            if followed_hash(session, told.block_number) not in (None, told.block_hash):
+                return False
             if not is_final(session, told.block_hash, self.confirmations):
-                return
+                return True
         receipt = proven_receipt(self.node, mined.tx_hash)  # what is told is believed of what is not final only
         if receipt is None:
-            return
+            return True
         with self.database.transaction() as session:
             if not is_final(session, receipt.block_hash, self.confirmations):
-                return
+                return True
             if mined.id != tx.id:
                 supersede(session, tx.id)
             status = TxStatus.CONFIRMED if receipt.status else TxStatus.REVERTED
@@ -128,6 +133,7 @@ class Submitter:
                 _log.error("transaction_reverted", kind=tx.kind, reference=tx.reference, tx_hash=mined.tx_hash)
                 self.on_reverted(session, mined)
         (done.confirmed if receipt.status else done.reverted).append(mined)
+        return True
 
     def _heal(self, tx: OpenTx, replaced: Sequence[OpenTx], done: Sweep) -> bool:
         """True where the chain's own nonce proves that the transaction will never be mined: somebody else took its

@@ -217,6 +217,23 @@ def test_fork_after_confirmation__open_again_and_the_same_bytes(post: Post) -> N
     assert post.mined() == 2
 
 
+def test_receipt_of_a_branch_that_lost__is_none_and_the_transaction_goes_out_again(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = post.store(2)
+    post.sweep()
+    post.follow()
+    stale = {tx.tx_hash: post.node.receipt(tx.tx_hash) for tx in stored}
+    assert all(stale.values()), "mined, and not final"
+    post.rpc("anvil_reorg", 2, [])
+    honest = post.node.receipt
+    monkeypatch.setattr(post.node, "receipt", lambda tx_hash: honest(tx_hash) or stale[tx_hash], raising=False)
+    post.follow()
+    post.finish()
+    assert post.statuses() == ["confirmed"] * 2
+    assert post.mined() == 2
+
+
 def test_dropped_from_the_pool__sent_again(post: Post) -> None:
     (stored,) = post.store()
     post.rpc("evm_setAutomine", False)
