@@ -24,14 +24,22 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections are kept
+
             def do_POST(self) -> None:
                 receiver._take(self)
 
             def log_message(self, *_: Any) -> None:
                 """Nothing: the record is the log."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128  # of connections that a sender opens at once; beyond it they wait for a second
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A sender that was killed hangs up; that is the point."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True)
         self._thread.start()
 
@@ -55,7 +63,7 @@ class Receiver:
         self._record.add("letter", event=event_id, is_signed=is_signed, body=body.decode(errors="replace"))
         draw = self._random.random()
         if draw < self.trouble / 2:
-            request.connection.close()
+            request.close_connection = True  # without an answer
             return
         request.send_response(500 if draw < self.trouble else 204)
         request.send_header("content-length", "0")
