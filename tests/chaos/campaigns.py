@@ -65,7 +65,7 @@ CAMPAIGNS: tuple[Campaign, ...] = (
     Campaign("reorganisations below finality", [nemeses.reorg(deep=False)], 200, confirmations=3),
     Campaign("reorganisations beyond finality", [nemeses.reorg(deep=True)], 20, confirmations=3),
     # small batches: a thousand sends are to go through it
-    Campaign("lossy network", [nemeses.lossy_network], 80, environment={"CHAINWALLET_BATCH_MAX": "2"}, per_s=15),
+    Campaign("lossy network", [nemeses.lossy_network], 80, environment={"CHAINWALLET_BATCH_MAX": "1"}, per_s=15),
     Campaign("lying node", nemeses.every_lie(), 10),
     Campaign(
         "fees, drops, outsiders",
