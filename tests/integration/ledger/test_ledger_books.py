@@ -310,3 +310,17 @@ def test_balances__of_an_owner__are_said_to_be_theirs(
         found = balances_of(session, [account])[account]
         assert balances(session, found.owner_id) == [found]
     assert (found.owner_id, found.account_id, found.posted_units, found.held_units) == ("A", account, 100, 0)
+
+
+def test_statement__goes_on_after_the_last_line_of_a_page(
+    database: Database, funded: Callable[..., dict[str, int]]
+) -> None:
+    ids = funded(["A", "B"], 100)
+    drafts = [EntryDraft("payment", f"p{turn}", ((ids["A"], -1), (ids["B"], 1))) for turn in range(6)]
+    with database.transaction() as session:
+        capture_and_post(session, drafts)
+        page = statement(session, ids["A"], limit=3)
+        rest = statement(session, ids["A"], cursor=page.next_cursor, limit=4)
+    assert [line.reference for line in page.lines] == ["p5", "p4", "p3"]
+    assert [line.reference for line in rest.lines] == ["p2", "p1", "p0", "dep_A"]
+    assert rest.next_cursor is None

@@ -24,6 +24,7 @@ from chainwallet.settlement.lanes import (
     Fees,
     TxKind,
     TxStatus,
+    count_confirmed,
     has_open,
     mark,
     open_lane,
@@ -205,6 +206,8 @@ def test_fork_after_confirmation__open_again_and_the_same_bytes(post: Post) -> N
     stored = post.store(2)
     post.finish()
     assert post.statuses() == ["confirmed"] * 2
+    with post.database.transaction() as session:
+        assert count_confirmed(session) == 2
     first_block = post.rows()[0].block_number
     post.rpc("anvil_reorg", 2, [])
     post.follow()

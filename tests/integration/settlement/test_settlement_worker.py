@@ -9,6 +9,7 @@ import pytest
 from chainwallet.entrypoints.workers import settle as settle_worker
 from chainwallet.ledger import verify
 from chainwallet.settlement.makers import MakerQuoteStatus
+from chainwallet.settlement.orders import order_statuses, settle_placed, withdraw_orders
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Bench
@@ -182,3 +183,13 @@ def test_chain_slower_than_deposits__what_waits_shares_the_next_transactions(
     bench.run()
     assert bench.units(owner.id, "EUR") == (6_000_000, 0)
     assert len(bench.rows("SELECT id FROM chain_tx WHERE kind = 'deposit'")) == before + 2
+
+
+def test_settled_by_a_batch_that_is_not_in_these_books__only_what_waits_is_marked(bench: Bench) -> None:
+    payer, payee = bench.funded(EUR="100.00"), bench.customer()
+    gone, seen, other = [bench.send(payer, payee, "EUR", "EUR", "1.00") for _ in range(3)]
+    with bench.database.transaction() as session:
+        withdraw_orders(session, [gone])
+        settle_placed(session, [gone, seen])
+        assert order_statuses(session, [gone, seen, other]) == {gone: "withdrawn", seen: "settled", other: "placed"}
+        session.rollback()
