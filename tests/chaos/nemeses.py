@@ -160,6 +160,9 @@ def fee_spike(world: World, draw: random.Random) -> str:
     fee = int(world.ask_node("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
     since, after = time.monotonic(), world.last_settled()
     world.ask_node("anvil_setNextBlockBaseFeePerGas", hex(max(fee, GWEI) * 20))
+    while world.last_settled() <= after and time.monotonic() - since < PASSED_WITHIN_S:
+        world.ask_node("evm_mine")  # blocks come by themselves, and without them the fee would stay where it is
+        time.sleep(0.1)
     world.await_recovery(since, after)
     return f"base fee from {fee / GWEI:.2f} gwei to twenty times that"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,8 +76,26 @@ def open_database(url: str | None, *, data_dir: Path, pool_size: int = 16) -> Da
     folder = (data_dir / "postgres").resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     server: Any = get_server(folder, start=False)
-    server.start()  # also where this process had it open before and another one has stopped it since
+    _start(server)
     return Database(server.get_uri(), pool_size=pool_size, embedded=server)
+
+
+def _start(server: Any, *, patience_s: float = 30.0) -> None:
+    """Start the embedded server until it answers, also where this process had it open and it was stopped since.
+
+    One that was killed counts as running as long as nobody has taken note of its death: then a start does nothing.
+    """
+    end = time.monotonic() + patience_s
+    while True:
+        server.start()
+        try:
+            psycopg.connect(server.get_uri(), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 @contextmanager
