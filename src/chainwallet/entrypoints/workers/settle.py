@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 import structlog
-from sqlmodel import Session
 
 from chainwallet.bootstrap import Services
 from chainwallet.chain.errors import CallReverted
@@ -34,29 +33,29 @@ def settle_step(services: Services) -> bool:
         deposits_wait, exits_due = any_pending(session), find_due(session)
         done = bool(fail_expired(session))
         count, oldest_s = waiting(session)
-        has_room = {kind: _has_room(services, session, kind) for kind in (TxKind.DEPOSIT, TxKind.SETTLE)}
     ORDERS_WAITING.set(count)
     OLDEST_ORDER.set(oldest_s)
-    if deposits_wait and has_room[TxKind.DEPOSIT]:
+    if deposits_wait and _has_room(services, TxKind.DEPOSIT):
         done = _deposits(services) or done
     if exits_due:
         done = _leave(services, exits_due) or done
     settings = services.settings
     is_due = count >= settings.batch_max or oldest_s * 1000 >= settings.batch_linger_ms
-    if count and is_due and has_room[TxKind.SETTLE]:
+    if count and is_due and _has_room(services, TxKind.SETTLE):
         done = _batch(services) or done
     return done
 
 
-def _has_room(services: Services, session: Session, kind: TxKind) -> bool:
+def _has_room(services: Services, kind: TxKind) -> bool:
     """Whether another transaction may join those that are not mined yet.
 
     When the chain is slower than what is asked of it, what waits shares fewer and larger transactions. Without this
     every transaction more makes each pass over them longer, and the chain seem slower.
     """
-    hashes = open_hashes(session, services.operator.address, kind)
     ahead_max = services.settings.transactions_ahead_max
-    return len(hashes) < ahead_max or without_events(session, hashes) < ahead_max
+    with services.database.transaction() as session:
+        hashes = open_hashes(session, services.operator.address, kind)
+        return len(hashes) < ahead_max or without_events(session, hashes) < ahead_max
 
 
 def _fees(services: Services) -> Fees:
