@@ -146,6 +146,9 @@ def test_deploy__killed_while_the_record_was_lost__still_ends_complete(
         with pytest.raises(Interrupted):
             deploy(anvil, operator, currencies=CODES, folder=folder, broadcast=True)
     (folder / f"{anvil.chain_id}.json").unlink()
+    anvil.request(
+        "evm_mine", []
+    )  # anvil mines beside its answer, and without the record only the chain knows the nonce
     deployment = deploy(anvil, operator, currencies=CODES, folder=folder, broadcast=True)
     assert deploy(anvil, operator, currencies=CODES, folder=folder, broadcast=False) == deployment
 
