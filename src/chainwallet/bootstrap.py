@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -264,7 +265,12 @@ def _wire(
         pricer=pricer,
         acceptance=acceptance,
         returns=Returns(acceptance=acceptance, pricer=pricer, corridors=corridors),
-        transfers=GroupCommit("transfers", database, acceptance.accept, after_commit=lambda: services.wake("settle")),
+        transfers=GroupCommit(
+            "transfers",
+            database,
+            partial(acceptance.accept, to_commit=True),
+            after_commit=lambda: services.wake("settle"),
+        ),
         # A quote that a power cut undoes is asked for again; waiting for the disk would buy nothing.
         quotes=GroupCommit("quotes", database, store_quotes, durable=False),
         ladders=GroupCommit("ladders", database, LadderDesk(vault=vault, domain=domain, rates=rates).apply),

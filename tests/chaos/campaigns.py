@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.chaos import nemeses
@@ -64,8 +65,14 @@ CAMPAIGNS: tuple[Campaign, ...] = (
     Campaign("everything killed at once", [nemeses.kill_everything], 10),
     Campaign("reorganisations below finality", [nemeses.reorg(deep=False)], 200, confirmations=3),
     Campaign("reorganisations beyond finality", [nemeses.reorg(deep=True)], 20, confirmations=3),
-    # small batches: a thousand sends are to go through it
-    Campaign("lossy network", [nemeses.lossy_network], 80, environment={"CHAINWALLET_BATCH_MAX": "1"}, per_s=15),
+    # batches of one payment: a thousand sends are to go through it
+    Campaign(
+        "lossy network",
+        [partial(nemeses.lossy_network, lasting_s=6)],
+        80,
+        environment={"CHAINWALLET_BATCH_MAX": "1"},
+        per_s=15,
+    ),
     Campaign("lying node", nemeses.every_lie(), 10),
     Campaign(
         "fees, drops, outsiders",

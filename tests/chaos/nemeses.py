@@ -13,7 +13,7 @@ from eth_account import Account
 
 from tests.chaos.crashing import STEPS
 from tests.chaos.lies import LIES
-from tests.chaos.world import Member, World
+from tests.chaos.world import READY_S, Member, World
 
 Nemesis = Callable[[World, random.Random], str]
 """Returns what it did, in words. It raises when payments do not settle again."""
@@ -53,6 +53,7 @@ def kill_node(world: World, draw: random.Random) -> str:
     with contextlib.suppress(ProcessLookupError):
         os.kill(world.node_pid(), signal.SIGKILL)
     world.await_recovery(since, after)
+    _await(world.node_answers, READY_S)  # what settled may have been mined before
     return "killed the node"
 
 
@@ -66,6 +67,7 @@ def kill_everything(world: World, draw: random.Random) -> str:
             victim()
     world.postgres.start()
     _restart(world, *world.members)
+    _await(world.node_answers, READY_S)
     return "killed everything at once"
 
 
@@ -157,14 +159,20 @@ def _reorganise(world: World, depth: int) -> None:
 
 def fee_spike(world: World, draw: random.Random) -> str:
     """The base fee is twenty times what it was for a second or two; blocks bring it down."""
-    fee = int(world.ask_node("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+    fee = _base_fee(world)
     since, after = time.monotonic(), world.last_settled()
     world.ask_node("anvil_setNextBlockBaseFeePerGas", hex(max(fee, GWEI) * 20))
     while world.last_settled() <= after and time.monotonic() - since < PASSED_WITHIN_S:
         world.ask_node("evm_mine")  # blocks come by themselves, and without them the fee would stay where it is
         time.sleep(0.1)
     world.await_recovery(since, after)
+    while _base_fee(world) > max(fee, GWEI):  # what settled may have been mined before
+        world.ask_node("evm_mine")
     return f"base fee from {fee / GWEI:.2f} gwei to twenty times that"
+
+
+def _base_fee(world: World) -> int:
+    return int(world.ask_node("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
 
 
 def stuck_then_dropped(world: World, draw: random.Random) -> str:

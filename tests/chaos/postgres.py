@@ -45,12 +45,15 @@ class Postgres:
         return self._child.pid
 
     def start(self, *, limit_bytes: int | None = None) -> None:
-        """Start and wait until it answers; `limit_bytes`: no file may grow beyond (RLIMIT_FSIZE, answered by EFBIG)."""
+        """Start and wait until it answers; `limit_bytes`: no file may grow beyond (RLIMIT_FSIZE, answered by EFBIG).
+
+        RuntimeError where it does not start, which with a limit is to be expected, and waited for less.
+        """
         options = ["-D", str(self.data), "-k", str(self.folder), "-c", "listen_addresses=", "-c", "max_connections=200"]
         command = [str(_binaries() / "postgres"), *options]
         if limit_bytes is not None:
             command = ["prlimit", f"--fsize={limit_bytes}", *command]
-        end = time.monotonic() + 60
+        end = time.monotonic() + (60 if limit_bytes is None else 5)
         while True:
             with (self.folder / "log").open("ab") as log:
                 self._child = subprocess.Popen(

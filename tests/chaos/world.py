@@ -148,6 +148,13 @@ class World:
         """The node itself, past the proxy."""
         return Chain(self.anvil.url, self.hub).ask(method, *params)
 
+    def node_answers(self) -> bool:
+        try:
+            self.ask_node("eth_blockNumber")
+        except Exception:  # whatever is wrong with it, it does not answer
+            return False
+        return True
+
     def fleet(self, *, clients: int = 4, per_s: float = 40, run: str = "run") -> Fleet:
         assert self.stage is not None
         return Fleet(

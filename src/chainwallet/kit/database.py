@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,6 @@ SQLModel.metadata.naming_convention = MetaData(
 ).naming_convention
 
 Answer = TypeVar("Answer")
-Other = TypeVar("Other")
 
 
 class Database:
@@ -51,7 +50,13 @@ class Database:
         Not `durable`, it does not wait for the disk: a power cut may undo it as a whole.
         """
         with Session(self.engine if durable else self._lazy, expire_on_commit=False) as session, session.begin():
-            yield session
+            try:
+                yield session
+            except BaseException as error:
+                _leave_pipeline(session, error)
+                raise
+            session.flush()
+            _end_pipeline(session)
 
     def ping(self) -> None:
         """Raise unless the database answers."""
@@ -99,15 +104,41 @@ def _start(server: Any, *, patience_s: float = 30.0) -> None:
 
 
 @contextmanager
-def pipelined(session: Session) -> Iterator[None]:
+def pipelined(session: Session, *, to_commit: bool = False) -> Iterator[None]:
     """Statements in the block are sent without waiting for one another; the first error is raised at its end.
 
-    For writes that need nothing back: many of them cost one round trip.
+    For writes that need nothing back: many of them cost one round trip. With `to_commit` they are the last of their
+    transaction, whose commit goes with them: an error is raised when the transaction ends, and undoes all of it.
     """
     connection: Any = session.connection().connection.driver_connection
+    with _as_database_error(), ExitStack() as stack:
+        stack.enter_context(connection.pipeline())
+        yield
+        if to_commit:
+            session.info[_LAST] = connection, stack.pop_all()
+
+
+_LAST = "the pipeline that ends with the commit"
+
+
+def _end_pipeline(session: Session) -> None:
+    """Commit, where that is to go with the last statements, and wait for all of it."""
+    connection, pipeline = session.info.pop(_LAST, (None, None))
+    if pipeline is not None:
+        with _as_database_error(), pipeline:
+            connection.execute("COMMIT")  # its own commit() would wait once for that, and once more for the end
+
+
+def _leave_pipeline(session: Session, error: BaseException) -> None:
+    _, pipeline = session.info.pop(_LAST, (None, None))
+    if pipeline is not None:
+        pipeline.__exit__(type(error), error, error.__traceback__)
+
+
+@contextmanager
+def _as_database_error() -> Iterator[None]:
     try:
-        with connection.pipeline():
-            yield
+        yield
     except psycopg.Error as error:
         raise DBAPIError.instance("a pipeline", {}, error, psycopg.Error) from error
 
@@ -123,30 +154,43 @@ class Query(Generic[Answer]):
 
 def ask(session: Session, query: Query[Answer]) -> Answer:
     """Execute one query and read its rows."""
-    rows = session.connection().exec_driver_sql(query.sql, dict(query.parameters)).all() if query.sql else []
-    return query.read(rows)
+    if not query.sql:
+        return query.read([])
+    found = session.connection().exec_driver_sql(query.sql, dict(query.parameters))
+    return query.read(found.all() if found.returns_rows else [])
 
 
-def ask_both(
-    session: Session, one: Query[Answer], other: Query[Other], *, savepoint: str | None = None
-) -> tuple[Answer, Other]:
-    """Execute two queries in one round trip, in this order; with `savepoint`, what the second did can be undone."""
-    connection: Any = session.connection().connection.driver_connection
-    cursors: list[Any] = []
-    try:
-        with connection.pipeline():
-            cursors.append(_send(connection, one))
-            if savepoint is not None:
-                connection.execute(f"SAVEPOINT {savepoint}")
-            cursors.append(_send(connection, other))
-            rows = [cursor.fetchall() if cursor is not None else [] for cursor in cursors]
-    except psycopg.Error as error:
-        raise DBAPIError.instance("a pipeline", {}, error, psycopg.Error) from error
-    return one.read(rows[0]), other.read(rows[1])
+class Reply(Generic[Answer]):
+    """What a query of a round trip found; known when the round trip is over."""
+
+    def __init__(self, query: Query[Answer], cursor: Any) -> None:
+        self._query = query
+        self._cursor = cursor
+
+    def read(self) -> Answer:
+        return self._query.read(self._cursor.fetchall() if self._cursor is not None else [])
 
 
-def _send(connection: Any, query: Query[Any]) -> Any:
-    return connection.execute(query.sql, query.parameters) if query.sql else None
+class RoundTrip:
+    """Queries that are sent together and executed in their order."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def ask(self, query: Query[Answer]) -> Reply[Answer]:
+        cursor = self._connection.execute(query.sql, query.parameters) if query.sql else None
+        return Reply(query, cursor)
+
+    def savepoint(self, name: str) -> None:
+        """From here on, what is done can be undone with ROLLBACK TO SAVEPOINT."""
+        self._connection.execute(f"SAVEPOINT {name}")
+
+
+@contextmanager
+def round_trip(session: Session) -> Iterator[RoundTrip]:
+    """Ask several things and wait once: their replies can be read after the block."""
+    with pipelined(session):
+        yield RoundTrip(session.connection().connection.driver_connection)
 
 
 @cache
@@ -165,20 +209,24 @@ def _insert_sql(table: Table, columns: tuple[str, ...], suffix: str) -> tuple[st
     )
 
 
-def insert_many(
-    session: Session, model: type[SQLModel], rows: Sequence[Mapping[str, Any]], *, suffix: str = ""
-) -> list[Any]:
-    """Insert rows of one table in one statement, whatever their number; all rows have the same keys.
+def insert_query(model: type[SQLModel], rows: Sequence[Mapping[str, Any]], *, suffix: str = "") -> Query[list[Any]]:
+    """Insert rows of one table, whatever their number; all rows have the same keys. Nothing is sent for none.
 
-    `suffix` may hold ON CONFLICT and RETURNING clauses; what is returned comes back as a list of rows.
+    `suffix` may hold ON CONFLICT and RETURNING clauses; what is returned is the answer.
     """
     if not rows:
-        return []
+        return Query("", {}, list)
     columns = tuple(rows[0])
     sql, documents = _insert_sql(model.__table__, columns, suffix)  # type: ignore[attr-defined]
     arrays = {
         name: [compact_json(row[name]) for row in rows] if name in documents else [row[name] for row in rows]
         for name in columns
     }
-    result = session.connection().exec_driver_sql(sql, arrays)
-    return list(result) if result.returns_rows else []
+    return Query(sql, arrays, list)
+
+
+def insert_many(
+    session: Session, model: type[SQLModel], rows: Sequence[Mapping[str, Any]], *, suffix: str = ""
+) -> list[Any]:
+    """Insert rows of one table in one statement: see `insert_query`."""
+    return ask(session, insert_query(model, rows, suffix=suffix))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -17,16 +17,13 @@ from sqlmodel import Session
 
 from chainwallet.controls.corridors.store import Corridors
 from chainwallet.controls.decisions import Allow, Deny, PaymentContext, Review, RuleSet
-from chainwallet.controls.identity.access import may_act_for
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
-from chainwallet.controls.identity.customers import Custody, CustomerSignsItself
-from chainwallet.controls.identity.payees import Party, PayeeRef, PayeeUnknown, parties_by_id, payees_query
+from chainwallet.controls.identity.payees import PayeeRef, parties_by_id
 from chainwallet.controls.risk import RecentPayments
-from chainwallet.keys.addresses import ZERO_ADDRESS
 from chainwallet.keys.intents import Domain, PaymentOrder, memo_of, order_digest
 from chainwallet.keys.vault import Vault
 from chainwallet.kit.clock import unix_seconds, utc_now
-from chainwallet.kit.database import ask_both, pipelined
+from chainwallet.kit.database import pipelined, round_trip
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_uetr
 from chainwallet.kit.json_text import compact_json
@@ -41,19 +38,14 @@ from chainwallet.payments.candidates import (
     TransferRequest,
     accounts_of,
     hold,
+    look_up,
     refuse,
-    unknown_payer,
 )
 from chainwallet.payments.funding import reroute, reserve_whole, sold_by
 from chainwallet.payments.particulars import market_named, particulars
 from chainwallet.payments.quotes import (
     OUTLIVES_S,
-    Quote,
-    QuoteExpired,
-    QuoteUnknown,
-    QuoteUsed,
     quote_of,
-    quotes_query,
     store_quotes,
 )
 from chainwallet.payments.transfers import (
@@ -65,7 +57,7 @@ from chainwallet.payments.transfers import (
     find_transfer,
     open_transfers,
 )
-from chainwallet.records.idempotency import Conflict, Follows, Replay, claim, release
+from chainwallet.records.idempotency import Conflict, Follows, Identity, Replay, Verdict, claims_query, judge, release
 from chainwallet.settlement.makers import give_back, reserve_query
 from chainwallet.settlement.orders import place_orders
 
@@ -93,8 +85,13 @@ class Acceptance:
         self._admission = Admission(corridors or Corridors(), rates)
         self._recent = RecentPayments()
 
-    def accept(self, session: Session, requests: Sequence[TransferRequest]) -> list[Accepted | Exception]:
+    def accept(
+        self, session: Session, requests: Sequence[TransferRequest], *, to_commit: bool = False
+    ) -> list[Accepted | Exception]:
         """Accept what can be accepted; the outcomes are in the order of the requests.
+
+        The database is waited for three times, whatever their number; with `to_commit` this is all that the
+        transaction does, and its commit is part of the third.
 
         Refusals are ChainwalletErrors: QUOTE_*, CORRIDOR_REFUSED, PAYER_UNKNOWN, PAYEE_UNKNOWN,
         LEDGER_INSUFFICIENT_FUNDS, IDEMPOTENCY_KEY_REUSED. A payment that the rules decline is not an error: it is a
@@ -102,17 +99,17 @@ class Acceptance:
         """
         candidates = [Candidate(request) for request in requests]
         keyed = [c for c in candidates if c.request.idempotency_key is not None]
-        _find(session, candidates)
+        look_up(session, candidates)
         self._admission.check_terms([c for c in candidates if c.waits])
         self._decide([c for c in candidates if c.waits])
         _describe([c for c in candidates if c.waits])
-        _claim_keys(session, keyed)
-        funded = [c for c in candidates if c.waits and isinstance(c.decision, Allow)]
+        fresh = _without_repeats([c for c in candidates if c.waits])
+        funded = [c for c in fresh if isinstance(c.decision, Allow)]
         self._vault.signers(session, {c.payer.address for c in funded})  # one query for those not in memory
-        accounts = self._fund(session, funded, [c for c in candidates if c.waits and isinstance(c.decision, Review)])
+        accounts = self._claim_and_fund(session, keyed, funded, [c for c in fresh if isinstance(c.decision, Review)])
         self._admission.limit_exposure(session, [c for c in funded if c.waits])
         holding = [c for c in candidates if c.waits and not isinstance(c.decision, Deny)]
-        with pipelined(session):
+        with pipelined(session, to_commit=to_commit):
             hold(session, holding, accounts)
             give_back(session, sold_by([c for c in funded if c.is_reserved and not c.waits]))
             self._place(session, [c for c in funded if c.waits])
@@ -210,25 +207,37 @@ class Acceptance:
             target_currency=c.quote.target_currency,
         )
 
-    def _fund(
-        self, session: Session, candidates: Sequence[Candidate], others: Sequence[Candidate]
+    def _claim_and_fund(
+        self,
+        session: Session,
+        keyed: Sequence[Candidate],
+        funded: Sequence[Candidate],
+        others: Sequence[Candidate],
     ) -> dict[AccountKey, LockedAccount]:
-        """Reserve the makers' quotes that price each payment, or others that do it for the same amounts.
+        """Claim the idempotency keys, and reserve the makers' quotes that price each payment of `funded`.
 
-        Then the accounts that these and `others` will hold money on are locked, and returned.
+        Then the accounts that these and `others` will hold money on are locked, and returned. Where a maker's quote
+        is gone, others are reserved that do it for the same amounts. What was reserved for a payment whose key turns
+        out to be taken is given back by the caller.
         """
-        reserving = reserve_query(sold_by(candidates), lasting_s=OUTLIVES_S / 2)
-        locking = lock_by_key_query(accounts_of([*candidates, *others]))
-        reserved, accounts = ask_both(session, reserving, locking, savepoint="reserved")
-        for c in candidates:
+        claims = [c.claim() for c in keyed]
+        with round_trip(session) as trip:
+            won = trip.ask(claims_query(claims))
+            reserving = trip.ask(reserve_query(sold_by(funded), lasting_s=OUTLIVES_S / 2))
+            trip.savepoint("reserved")
+            locking = trip.ask(lock_by_key_query(accounts_of([*funded, *others])))
+        reserved = reserving.read()
+        for c in funded:
             c.is_reserved = reserved.issuperset(leg["quote_id"] for leg in c.legs)
-        short = [c for c in candidates if not c.is_reserved]
+        for c, verdict in zip(keyed, judge(session, claims, won.read()), strict=True):
+            _take_verdict(c, verdict)
+        short = [c for c in funded if not c.is_reserved]
         if not short:
-            return accounts
+            return locking.read()
         session.connection().exec_driver_sql("ROLLBACK TO SAVEPOINT reserved")  # accounts are locked after all quotes
         give_back(session, {key: units for key, units in sold_by(short).items() if key in reserved})
-        self._fund_elsewhere(session, [c for c in short if not reserve_whole(session, c)])
-        return lock_accounts_by_key(session, accounts_of([c for c in [*candidates, *others] if c.waits]))
+        self._fund_elsewhere(session, [c for c in short if c.waits and not reserve_whole(session, c)])
+        return lock_accounts_by_key(session, accounts_of([c for c in [*funded, *others] if c.waits]))
 
     def _fund_elsewhere(self, session: Session, candidates: Sequence[Candidate]) -> None:
         """A firm quote stays firm when its makers are gone, as long as others make the same amounts possible.
@@ -311,62 +320,27 @@ def _outcome(c: Candidate, keyed: Sequence[Candidate]) -> Accepted | Exception:
     return outcome
 
 
-def _claim_keys(session: Session, keyed: Sequence[Candidate]) -> None:
-    """What was asked before is answered as it was then, whatever would become of it now."""
-    for c, verdict in zip(keyed, claim(session, [c.claim() for c in keyed]), strict=True):
-        if isinstance(verdict, Replay):
-            c.outcome = Accepted(verdict.resource_id, verdict.body or "{}")
-        elif isinstance(verdict, Follows):
-            c.follows = verdict.index
-        elif isinstance(verdict, Conflict):
-            c.outcome = verdict.error()
-
-
-def _find(session: Session, candidates: Sequence[Candidate]) -> None:
-    """Each payment's quote and parties, or why it cannot be."""
-    named = [c.request.quote for c in candidates if isinstance(c.request.quote, str)]
-    refs = [c.request.payee for c in candidates] + [PayeeRef(customer_id=c.request.payer_id) for c in candidates]
-    quotes, parties = ask_both(session, quotes_query(named), payees_query(refs))
-    _take_quotes(candidates, quotes)
-    for c, payee, payer in zip(candidates, parties, parties[len(candidates) :], strict=False):
-        if c.waits:
-            _take_parties(c, payer, payee)
-
-
-def _take_quotes(candidates: Sequence[Candidate], quotes: Mapping[str, tuple[Quote, bool]]) -> None:
-    now, taken = utc_now(), set()
+def _without_repeats(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that are the first here with their idempotency key, or have none."""
+    seen: set[Identity] = set()
+    found = []
     for c in candidates:
-        if not isinstance(c.request.quote, str):
-            c.quote, c.legs = c.request.quote, c.request.quote.legs
-            continue
-        quote, is_used = quotes.get(c.request.quote, (None, False))
-        if quote is None or (c.request.principal.customer_id or quote.owner_id) != quote.owner_id:
-            c.outcome = refuse(QuoteUnknown("No quote of yours has this id; ask for a quote first."))
-        elif is_used or quote.id in taken:
-            c.outcome = refuse(QuoteUsed("This quote has made its transfer already; ask for a new quote."))
-        elif quote.expires_at <= now:
-            c.outcome = refuse(QuoteExpired(f"This quote expired at {_stamp(quote.expires_at)}; ask for a new one."))
-        else:
-            c.quote, c.legs = quote, quote.legs
-            taken.add(quote.id)
+        if c.request.idempotency_key is not None:
+            if (identity := c.claim().identity) in seen:
+                continue
+            seen.add(identity)
+        found.append(c)
+    return found
 
 
-def _stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _take_parties(c: Candidate, payer: Party | str | ChainwalletError, payee: Party | str | ChainwalletError) -> None:
-    if not isinstance(payer, Party) or not may_act_for(c.request.principal, payer):
-        c.outcome = refuse(unknown_payer())
-    elif payer.custody is Custody.EXTERNAL:
-        c.outcome = refuse(CustomerSignsItself("The payer keeps its own key, so that we cannot sign its payments."))
-    elif isinstance(payee, ChainwalletError):
-        c.outcome = refuse(payee)
-    elif payee == ZERO_ADDRESS:
-        c.outcome = refuse(PayeeUnknown("The zero address is nobody's; name the payee by their own address."))
-    else:
-        c.payer = payer
-        c.payee, c.payee_address = (None, payee) if isinstance(payee, str) else (payee, payee.address)
+def _take_verdict(c: Candidate, verdict: Verdict) -> None:
+    """What was asked before is answered as it was then, whatever would become of it now."""
+    if isinstance(verdict, Replay):
+        c.outcome = Accepted(verdict.resource_id, verdict.body or "{}")
+    elif isinstance(verdict, Follows):
+        c.follows = verdict.index
+    elif isinstance(verdict, Conflict):
+        c.outcome = verdict.error()
 
 
 def _describe(candidates: Sequence[Candidate]) -> None:

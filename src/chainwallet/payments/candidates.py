@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session
@@ -12,7 +13,11 @@ from sqlmodel import Session
 from chainwallet.controls.decisions import Allow, Decision
 from chainwallet.controls.identity.access import may_act_for
 from chainwallet.controls.identity.authenticator import Principal
-from chainwallet.controls.identity.payees import Party, PayeeRef, resolve_payees
+from chainwallet.controls.identity.customers import Custody, CustomerSignsItself
+from chainwallet.controls.identity.payees import Party, PayeeRef, PayeeUnknown, payees_query, resolve_payees
+from chainwallet.keys.addresses import ZERO_ADDRESS
+from chainwallet.kit.clock import utc_now
+from chainwallet.kit.database import round_trip
 from chainwallet.kit.errors import ChainwalletError
 from chainwallet.kit.ids import new_id
 from chainwallet.kit.money import Money
@@ -28,7 +33,14 @@ from chainwallet.ledger import (
     Unnumbered,
     place_bundles,
 )
-from chainwallet.payments.quotes import Quote, QuoteLiquidityGone
+from chainwallet.payments.quotes import (
+    Quote,
+    QuoteExpired,
+    QuoteLiquidityGone,
+    QuoteUnknown,
+    QuoteUsed,
+    quotes_query,
+)
 from chainwallet.payments.terms import Stated, Terms
 from chainwallet.records.idempotency import Claim
 
@@ -137,6 +149,55 @@ def refuse(error: ChainwalletError) -> Refusal:
     refusal = Refusal()
     refusal.__cause__ = error
     return refusal
+
+
+def look_up(session: Session, candidates: Sequence[Candidate]) -> None:
+    """Each payment's quote and parties, or why it cannot be; one round trip."""
+    named = [c.request.quote for c in candidates if isinstance(c.request.quote, str)]
+    refs = [c.request.payee for c in candidates] + [PayeeRef(customer_id=c.request.payer_id) for c in candidates]
+    with round_trip(session) as trip:
+        quotes, parties = trip.ask(quotes_query(named)), trip.ask(payees_query(refs))
+    _take_quotes(candidates, quotes.read())
+    found = parties.read()
+    for c, payee, payer in zip(candidates, found, found[len(candidates) :], strict=False):
+        if c.waits:
+            _take_parties(c, payer, payee)
+
+
+def _take_quotes(candidates: Sequence[Candidate], quotes: Mapping[str, tuple[Quote, bool]]) -> None:
+    now, taken = utc_now(), set()
+    for c in candidates:
+        if not isinstance(c.request.quote, str):
+            c.quote, c.legs = c.request.quote, c.request.quote.legs
+            continue
+        quote, is_used = quotes.get(c.request.quote, (None, False))
+        if quote is None or (c.request.principal.customer_id or quote.owner_id) != quote.owner_id:
+            c.outcome = refuse(QuoteUnknown("No quote of yours has this id; ask for a quote first."))
+        elif is_used or quote.id in taken:
+            c.outcome = refuse(QuoteUsed("This quote has made its transfer already; ask for a new quote."))
+        elif quote.expires_at <= now:
+            c.outcome = refuse(QuoteExpired(f"This quote expired at {_stamp(quote.expires_at)}; ask for a new one."))
+        else:
+            c.quote, c.legs = quote, quote.legs
+            taken.add(quote.id)
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _take_parties(c: Candidate, payer: Party | str | ChainwalletError, payee: Party | str | ChainwalletError) -> None:
+    if not isinstance(payer, Party) or not may_act_for(c.request.principal, payer):
+        c.outcome = refuse(unknown_payer())
+    elif payer.custody is Custody.EXTERNAL:
+        c.outcome = refuse(CustomerSignsItself("The payer keeps its own key, so that we cannot sign its payments."))
+    elif isinstance(payee, ChainwalletError):
+        c.outcome = refuse(payee)
+    elif payee == ZERO_ADDRESS:
+        c.outcome = refuse(PayeeUnknown("The zero address is nobody's; name the payee by their own address."))
+    else:
+        c.payer = payer
+        c.payee, c.payee_address = (None, payee) if isinstance(payee, str) else (payee, payee.address)
 
 
 def hold(session: Session, candidates: Sequence[Candidate], accounts: Mapping[AccountKey, LockedAccount]) -> None:

@@ -7,7 +7,7 @@ at the same time meet at the primary key: the second waits for the first, then s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from sqlalchemy import CheckConstraint, Column, DateTime, LargeBinary, SmallInte
 from sqlmodel import Field, Session, SQLModel
 
 from chainwallet.kit.clock import utc_now
-from chainwallet.kit.database import insert_many
+from chainwallet.kit.database import Query, ask, insert_query
 from chainwallet.kit.errors import ChainwalletError
 
 KEY_PATTERN = "^[!-~]{1,255}$"
@@ -58,6 +58,10 @@ class IdempotencyKey(SQLModel, table=True):
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, index=True))
 
 
+Identity = tuple[str, str, str]
+"""A key's tenant, route and key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A request to be the one that has the effect. `tenant_id` outlives a key rotation: see Principal.
@@ -75,7 +79,7 @@ class Claim:
     body: str | None = None
 
     @property
-    def identity(self) -> tuple[str, str, str]:
+    def identity(self) -> Identity:
         return (self.tenant_id, self.route, self.key)
 
 
@@ -115,20 +119,42 @@ Verdict = Fresh | Replay | Follows | Conflict
 
 
 def claim(session: Session, claims: Sequence[Claim]) -> list[Verdict]:
-    """One verdict per claim, in order; two statements whatever their number.
+    """One verdict per claim, in order; two statements whatever their number."""
+    return judge(session, claims, ask(session, claims_query(claims)))
+
+
+def claims_query(claims: Sequence[Claim]) -> Query[frozenset[Identity]]:
+    """Claim keys, and learn which of them nobody had; `judge` says what that means for each.
 
     Waits for other transactions that hold one of the keys. Keys are taken in sorted order, so that
-    two groups with common keys cannot deadlock: call this once per transaction.
+    two groups with common keys cannot deadlock: ask this once per transaction.
     """
-    firsts: dict[tuple[str, str, str], int] = {}
-    for index, one in enumerate(claims):
-        firsts.setdefault(one.identity, index)
-    wanted = {identity: claims[firsts[identity]] for identity in sorted(firsts)}
-    won, seen = _insert_or_find(session, wanted)
+    now = utc_now()
+    rows = [
+        {
+            "tenant_id": one.tenant_id,
+            "route": one.route,
+            "key": one.key,
+            "body_sha256": one.body_sha256,
+            "resource_id": one.resource_id,
+            "status": one.status,
+            "body": one.body,
+            "created_at": now,
+        }
+        for one in (claims[first] for _, first in sorted(_firsts(claims).items()))
+    ]
+    inserting = insert_query(IdempotencyKey, rows, suffix="ON CONFLICT DO NOTHING RETURNING tenant_id, route, key")
+    return Query(inserting.sql, inserting.parameters, lambda found: frozenset(map(tuple, found)))
+
+
+def judge(session: Session, claims: Sequence[Claim], won: frozenset[Identity]) -> list[Verdict]:
+    """One verdict per claim, in order, once `claims_query` has told which keys were won. One statement for the rest."""
+    firsts = _firsts(claims)
+    mine, seen = _won_or_seen(session, {identity: claims[first] for identity, first in firsts.items()}, won)
     verdicts: list[Verdict] = []
     for index, one in enumerate(claims):
         first = firsts[one.identity]
-        if one.identity not in won:
+        if one.identity not in mine:
             body_sha256, replay = seen[one.identity]
             verdicts.append(replay if body_sha256 == one.body_sha256 else Conflict())
         elif index == first:
@@ -174,42 +200,29 @@ def purge(session: Session, *, before: datetime, limit: int = 10_000) -> int:
     return found.rowcount
 
 
-def _insert_or_find(
-    session: Session, wanted: dict[tuple[str, str, str], Claim]
-) -> tuple[set[tuple[str, str, str]], dict[tuple[str, str, str], tuple[bytes, Replay]]]:
-    won: set[tuple[str, str, str]] = set()
-    seen: dict[tuple[str, str, str], tuple[bytes, Replay]] = {}
-    for _ in range(3):  # a row that is purged between the two statements makes a second round necessary
-        todo = [one for identity, one in wanted.items() if identity not in won and identity not in seen]
-        if not todo:
+def _firsts(claims: Sequence[Claim]) -> dict[Identity, int]:
+    """Of each key, the first claim's index."""
+    found: dict[Identity, int] = {}
+    for index, one in enumerate(claims):
+        found.setdefault(one.identity, index)
+    return found
+
+
+def _won_or_seen(
+    session: Session, wanted: Mapping[Identity, Claim], won: frozenset[Identity]
+) -> tuple[frozenset[Identity], dict[Identity, tuple[bytes, Replay]]]:
+    seen: dict[Identity, tuple[bytes, Replay]] = {}
+    for _ in range(3):  # a row that is purged between claiming and looking makes a second round necessary
+        seen |= _find(session, [one for identity, one in wanted.items() if identity not in won])
+        gone = [one for identity, one in wanted.items() if identity not in won and identity not in seen]
+        if not gone:
             return won, seen
-        won |= _insert(session, todo)
-        seen |= _find(session, [one for one in todo if one.identity not in won])
-    if len(won) + len(seen) < len(wanted):
-        raise IdempotencyRace("The Idempotency-Key was being cleaned up while it was used; send the request again.")
-    return won, seen
+        found: frozenset[Identity] = ask(session, claims_query(gone))
+        won |= found
+    raise IdempotencyRace("The Idempotency-Key was being cleaned up while it was used; send the request again.")
 
 
-def _insert(session: Session, claims: Sequence[Claim]) -> set[tuple[str, str, str]]:
-    now = utc_now()
-    rows = [
-        {
-            "tenant_id": one.tenant_id,
-            "route": one.route,
-            "key": one.key,
-            "body_sha256": one.body_sha256,
-            "resource_id": one.resource_id,
-            "status": one.status,
-            "body": one.body,
-            "created_at": now,
-        }
-        for one in claims
-    ]
-    suffix = "ON CONFLICT DO NOTHING RETURNING tenant_id, route, key"
-    return {tuple(row) for row in insert_many(session, IdempotencyKey, rows, suffix=suffix)}
-
-
-def _find(session: Session, claims: Sequence[Claim]) -> dict[tuple[str, str, str], tuple[bytes, Replay]]:
+def _find(session: Session, claims: Sequence[Claim]) -> dict[Identity, tuple[bytes, Replay]]:
     if not claims:
         return {}
     rows = session.connection().exec_driver_sql(

@@ -219,7 +219,7 @@ def node_alters_an_amount(bench: Bench, patch: pytest.MonkeyPatch, is_off: bool)
 def asked_again_after_a_lost_answer(bench: Bench, patch: pytest.MonkeyPatch, is_off: bool) -> None:
     payer, payee = bench.funded(EUR="20.00"), bench.customer()
     if is_off:
-        patch.setattr("chainwallet.payments.acceptance.claim", lambda _, claims: [Fresh() for _ in claims])
+        patch.setattr("chainwallet.payments.acceptance.judge", lambda _, claims, _won: [Fresh() for _ in claims])
     services = bench.services
     from tests.integration.conftest import OPERATOR
 
