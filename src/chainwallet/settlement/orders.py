@@ -151,6 +151,51 @@ def _lock_placed(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder
     return found
 
 
+_OVERTAKEN = """
+SELECT o.id FROM payment_order o
+JOIN hold h ON h.reference = o.id AND h.nonce = o.nonce AND h.status = 'open'
+JOIN account a ON a.id = h.account_id AND a.cancelled_nonce < o.nonce
+WHERE o.status = 'placed' AND EXISTS (
+  SELECT FROM payment_order s
+  WHERE s.payer = o.payer AND s.source_currency = o.source_currency AND s.nonce > o.nonce AND s.status = 'settled'
+)
+"""
+
+
+def lock_overtaken(session: Session) -> list[PlacedOrder]:
+    """Waiting orders that the hub can take no more, because a later one of their payer and currency has settled.
+
+    Those that their payer cancelled are not among them. Locked, in the order of their nonces.
+    """
+    rows = session.connection().exec_driver_sql(_OVERTAKEN)
+    found = _lock_placed(session, [order_id for (order_id,) in rows])
+    return sorted(found, key=lambda order: order.nonce)
+
+
+_NEXT_PLACES = "SELECT nextval(pg_get_serial_sequence('payment_order', 'seq')) FROM generate_series(1, %(count)s)"
+_REPLACE = """
+UPDATE payment_order o SET seq = u.seq, nonce = u.nonce, signature = u.signature, order_hash = u.order_hash
+FROM unnest(%(ids)b::text[], %(seqs)b::bigint[], %(nonces)b::bigint[], %(signatures)b::bytea[], %(hashes)b::text[])
+  AS u(id, seq, nonce, signature, order_hash)
+WHERE o.id = u.id
+"""
+
+
+def replace_orders(session: Session, signed: Sequence[tuple[str, int, bytes, str]]) -> None:
+    """Give locked, waiting orders, by id, other nonces, signatures and hashes.
+
+    They come after all that wait now, in the order given, which has to be that of their nonces.
+    """
+    if not signed:
+        return
+    connection = session.connection()
+    seqs = sorted(connection.exec_driver_sql(_NEXT_PLACES, {"count": len(signed)}).scalars())
+    ids, nonces, signatures, hashes = map(list, zip(*signed, strict=True))
+    connection.exec_driver_sql(
+        _REPLACE, {"ids": ids, "seqs": seqs, "nonces": nonces, "signatures": signatures, "hashes": hashes}
+    )
+
+
 def drop_legs(session: Session, order_ids: Sequence[str]) -> list[PlacedOrder]:
     """Let waiting orders be funded by whoever quotes when they are cleared; those that had makers, as they were."""
     found = [order for order in _lock_placed(session, order_ids) if order.legs]

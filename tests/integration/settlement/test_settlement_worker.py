@@ -2,27 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chainwallet.entrypoints.workers import settle as settle_worker
+from chainwallet.keys.intents import PaymentOrder
 from chainwallet.ledger import verify
+from chainwallet.payments.renewal import sign_again
 from chainwallet.settlement.makers import MakerQuoteStatus
-from chainwallet.settlement.orders import order_statuses, settle_placed, withdraw_orders
+from chainwallet.settlement.orders import PlacedOrder, order_statuses, settle_placed, withdraw_orders
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Bench
 
 
-def test_stale_nonce__fails_by_name_while_the_rest_settles(bench: Bench) -> None:
-    """An order that was overtaken: a later nonce of its payer is on chain already."""
+def test_overtaken__is_signed_again_behind_what_waits_and_settles_once(bench: Bench) -> None:
+    """Later nonces of its payer are on chain already, and one more waits."""
     payer, other, payee = bench.funded(EUR="100.00"), bench.funded(EUR="100.00"), bench.customer()
-    early = bench.send(payer, payee, "EUR", "EUR", "10.00")
-    bench.rows("UPDATE payment_order SET status = 'aside' WHERE id = :id RETURNING id", id=early)
+    early = [bench.send(payer, payee, "EUR", "EUR", "1.00") for _ in range(12)]
+    _put(bench, "aside", *early)
     late = bench.send(payer, payee, "EUR", "EUR", "20.00")
     bench.run()
-    bench.rows("UPDATE payment_order SET status = 'placed' WHERE id = :id RETURNING id", id=early)
+    before = {one: bench.order(one) for one in early}
+    _put(bench, "placed", *early)
+    waiting, fine = bench.send(payer, payee, "EUR", "EUR", "5.00"), bench.send(other, payee, "EUR", "EUR", "30.00")
+    bench.run()
+    assert bench.statuses(*early, late, waiting, fine) == ["settled"] * 15
+    after = [bench.order(one) for one in (waiting, *early)]
+    assert [order.nonce for order in after] == [*range(14, 27)], "what waited keeps its place"
+    assert after == sorted(after, key=lambda order: order.seq or 0)
+    for one in early:
+        assert len(bench.events_of(one)) == 1
+        order = bench.order(one)
+        assert order.order_hash != before[one].order_hash
+        assert _terms(order) == _terms(before[one]), "the same payment"
+    assert bench.units(payer.id, "EUR") == (63_000_000, 0), "nothing stays held"
+    with bench.database.transaction() as session:
+        assert verify(session) == []
+
+
+def _put(bench: Bench, status: str, *transfer_ids: str) -> None:
+    for one in transfer_ids:
+        bench.rows("UPDATE payment_order SET status = :status WHERE id = :id RETURNING id", status=status, id=one)
+
+
+def _terms(order: PlacedOrder) -> PaymentOrder:
+    return replace(order.signed(), nonce=0)
+
+
+def test_stale_nonce_that_these_books_never_saw_used__fails_by_name_while_the_rest_settles(bench: Bench) -> None:
+    """Nobody here knows what settled in its place: it is not signed again, in case it was the same payment."""
+    payer, other, payee = bench.funded(EUR="100.00"), bench.funded(EUR="100.00"), bench.customer()
+    early = bench.send(payer, payee, "EUR", "EUR", "10.00")
+    _put(bench, "aside", early)
+    late = bench.send(payer, payee, "EUR", "EUR", "20.00")
+    bench.run()
+    _put(bench, "unknown", late)
+    _put(bench, "placed", early)
     fine = bench.send(other, payee, "EUR", "EUR", "30.00")
     bench.run()
     assert bench.statuses(early, late, fine) == ["failed", "settled", "settled"]
@@ -31,6 +69,20 @@ def test_stale_nonce__fails_by_name_while_the_rest_settles(bench: Bench) -> None
     assert "OrderNonceStale" in (failed.failure_detail or "")
     assert bench.holds(early) == {early: "released"}
     assert bench.units(payer.id, "EUR") == (80_000_000, 0), "nothing stays held"
+
+
+def test_overtaken_and_cancelled_by_its_payer__is_not_signed_again(bench: Bench) -> None:
+    payer, payee = bench.funded(EUR="100.00"), bench.customer()
+    early = bench.send(payer, payee, "EUR", "EUR", "10.00")
+    _put(bench, "aside", early)
+    bench.send(payer, payee, "EUR", "EUR", "20.00")
+    bench.run()
+    _put(bench, "placed", early)
+    bench.rows(
+        "UPDATE account SET cancelled_nonce = 1 WHERE owner_id = :id AND kind = 'customer' RETURNING id", id=payer.id
+    )
+    with bench.database.transaction() as session:
+        assert sign_again(session, bench.services.vault, bench.services.domain) == []
 
 
 def test_frozen_payer__fails_by_name_while_the_rest_settles(bench: Bench) -> None:

@@ -15,6 +15,7 @@ from chainwallet.entrypoints.workers.metrics import OLDEST_ORDER, ORDERS_WAITING
 from chainwallet.payments.deposits import any_pending, submit_deposits
 from chainwallet.payments.endings import end_transfers, fail_expired
 from chainwallet.payments.exits import Exit
+from chainwallet.payments.renewal import sign_again
 from chainwallet.payments.transfers import TransferStatus, advance
 from chainwallet.settlement.batches import BatchStale, Draft, commit_batch, draft_batch, next_batch_id
 from chainwallet.settlement.lanes import Fees, TxKind, has_open, open_hashes
@@ -102,6 +103,8 @@ def _batch(services: Services) -> bool:
                 continue  # these books were restored from before that batch: its number is taken
             if _are_books_behind(services, draft, reverted):
                 return False  # an order of the draft is settled already: booking it takes it out
+            if reverted.name == "OrderNonceStale" and _sign_again(services):
+                continue
             _remove_culprit(services, draft, reverted)
             continue
         try:
@@ -161,6 +164,15 @@ def _are_books_behind(services: Services, draft: Draft, reverted: CallReverted) 
         tip = followed_tip(session)
         is_settled = awaits_booking(session, "PaymentSettled", order.order_hash)
     return is_settled or tip is None or tip.number < head.number
+
+
+def _sign_again(services: Services) -> bool:
+    """Whether orders had been overtaken and are signed again: the hub will take those."""
+    with services.database.transaction() as session:
+        renewed = sign_again(session, services.vault, services.domain)
+    if renewed:
+        _log.info("overtaken_orders_signed_again", payments=len(renewed))
+    return bool(renewed)
 
 
 def _remove_culprit(services: Services, draft: Draft, reverted: CallReverted) -> None:
