@@ -16,8 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ def measure_settlement(
     Two requests each to one process; `apart`, one request each, to a process that only serves, beside one that works.
     """
     pay = payment_at_once if apart else payment
-    with _settling(Path(tempfile.mkdtemp(dir=folder)), apart=apart) as (service, client):
+    with _settling(Path(tempfile.mkdtemp(dir=folder)), apart=apart) as (service, _, client):
         world = build_world(client)
         asyncio.run(drive(service.port, service.operator_key, 8, 2, pay(world, "warm")))
         _await_quiet(client)
@@ -162,18 +163,18 @@ def measure_settlement(
 
 
 @contextmanager
-def _settling(folder: Path, *, apart: bool) -> Iterator[tuple[ServiceProcess, Client]]:
-    """The process that clients talk to."""
+def _settling(folder: Path, *, apart: bool) -> Iterator[tuple[ServiceProcess, ServiceProcess, Client]]:
+    """The process that clients talk to, and the one with the workers: another one if they are to be apart."""
     with ServiceProcess(folder) as worker:
         if not apart:
             with worker.client() as client:
-                yield worker, client
+                yield worker, worker, client
             return
         with (
             ServiceProcess(folder, operator_key=worker.operator_key, arguments=["--no-workers"]) as door,
             door.client() as client,
         ):
-            yield door, client
+            yield door, worker, client
 
 
 def measure_memory(folder: Path, transfers: int) -> dict[str, Any]:
@@ -223,13 +224,78 @@ def measure_soak(folder: Path, seconds: float) -> dict[str, Any]:
         }
 
 
+def measure_history(folder: Path, transfers: int) -> dict[str, Any]:
+    """What a payment costs after so many, against after the first hundredth of them: service, workers and PostgreSQL.
+
+    Payments at once, settled by workers in a process of their own, as fast as they go; 32 clients.
+    """
+    with _settling(folder / "history", apart=True) as (door, worker, client):
+        world, done, began = build_world(client), 0, time.monotonic()
+        postmaster = int((folder / "history" / "postgres" / "postmaster.pid").read_text().split()[0])
+        pids = {"api": door.pid, "workers": worker.pid, "postgresql": postmaster}
+        readings = [_Reading.now(pids, done)]
+        while done < transfers:
+            act = payment_at_once(world, f"history-{done}")
+            done += asyncio.run(drive(door.port, door.operator_key, 32, 10, act)).done
+            _await_quiet(client)
+            readings.append(_Reading.now(pids, done))
+            console.print(f"[dim]history: {done} of {transfers}, {readings[-1].since(readings[-2])}[/]")
+        books = client.get("/v1/reconciliation")["status"]
+    tenth = max(1, len(readings) // 10)
+    early = next(n for n, reading in enumerate(readings) if reading.done >= transfers / 100)
+    return {
+        "transfers": done,
+        "seconds": round(time.monotonic() - began),
+        "first": readings[min(early + tenth, len(readings) - 1)].since(readings[early]),
+        "last": readings[-1].since(readings[-1 - tenth]),
+        "books": books,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Processor's seconds and memory of each process, after so many payments."""
+
+    at: float
+    done: int
+    processor_s: Mapping[str, float]
+    memory_mb: Mapping[str, int]
+
+    @classmethod
+    def now(cls, pids: Mapping[str, int], done: int) -> _Reading:
+        times = {name: _family_processor_s(pid) for name, pid in pids.items()}
+        return cls(time.monotonic(), done, times, {name: _memory_mb(pid) for name, pid in pids.items()})
+
+    def since(self, earlier: _Reading) -> dict[str, Any]:
+        count = max(self.done - earlier.done, 1)
+        return {
+            "after": earlier.done,
+            "settled_per_s": round(count / max(self.at - earlier.at, 1e-9), 1),
+            "processor_ms": {
+                n: round((s - earlier.processor_s[n]) * 1000 / count, 3) for n, s in self.processor_s.items()
+            },
+            "memory_mb": dict(self.memory_mb),
+        }
+
+
+def _family_processor_s(pid: int) -> float:
+    """Of a process, its children, and those that have ended and been waited for."""
+    fields = [int(field) for field in _stat(pid)[11:15]]
+    living = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(fields) / os.sysconf("SC_CLK_TCK") + sum(_processor_s(int(child)) for child in living)
+
+
 def _cost_ms(start: tuple[float, int, float, int], end: tuple[float, int, float, int]) -> float:
     return round((end[2] - start[2]) * 1000 / max(end[3] - start[3], 1), 3)
 
 
 def _processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(int(field) for field in _stat(pid)[11:13]) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/pid/stat from the third on: 11 to 14 are its own and its children's times."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _await_quiet(client: Client, timeout_s: float = 120) -> None:
@@ -260,7 +326,7 @@ def show(figures: dict[str, Any]) -> None:
     console.print("settled end to end:", figures["settled"])
     console.print("settled end to end at 50 a second:", figures["settled_at_50_per_s"])
     console.print("settled end to end, at once, workers in a process of their own:", figures["settled_apart"])
-    for name in ("memory", "soak"):
+    for name in ("memory", "soak", "history"):
         if name in figures:
             console.print(f"{name}:", figures[name])
 
@@ -292,6 +358,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="of each measurement")
     parser.add_argument("--memory", type=int, default=0, metavar="TRANSFERS", help="measure memory after so many too")
     parser.add_argument("--soak", type=float, default=0, metavar="SECONDS", help="measure so long a soak too")
+    parser.add_argument(
+        "--history", type=int, default=0, metavar="TRANSFERS", help="measure the cost after so many too"
+    )
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="cw-bench-"))
     try:
@@ -309,6 +378,8 @@ def main() -> None:
             figures["memory"] = measure_memory(folder, options.memory)
         if options.soak:
             figures["soak"] = measure_soak(folder, options.soak)
+        if options.history:
+            figures["history"] = measure_history(folder, options.history)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     options.json.parent.mkdir(parents=True, exist_ok=True)
