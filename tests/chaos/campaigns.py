@@ -69,7 +69,7 @@ CAMPAIGNS: tuple[Campaign, ...] = (
     Campaign(
         "lossy network",
         [partial(nemeses.lossy_network, lasting_s=6)],
-        80,
+        60,
         environment={"CHAINWALLET_BATCH_MAX": "1"},
         per_s=15,
     ),

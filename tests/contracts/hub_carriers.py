@@ -90,7 +90,7 @@ class PyEvmCarrier:
 
     def deploy(self, code: bytes) -> str:
         sent = self.chain.web3.eth.send_transaction(_transaction(who("admin"), None, code))
-        return str(self.chain.web3.eth.get_transaction_receipt(sent)["contractAddress"])
+        return str(self.chain.web3.eth.wait_for_transaction_receipt(sent, poll_latency=0.02)["contractAddress"])
 
     def send(self, sender: str, to: str, data: bytes) -> None:
         try:

@@ -136,13 +136,13 @@ def follow(
 
 def followed_tip(session: Session) -> ChainBlock | None:
     """The highest block that is followed and not orphaned."""
-    statement = select(ChainBlock).where(col(ChainBlock.orphaned).is_(False)).order_by(col(ChainBlock.number).desc())
+    statement = select(ChainBlock).where(~col(ChainBlock.orphaned)).order_by(col(ChainBlock.number).desc())
     return session.exec(statement.limit(1)).first()
 
 
 def followed_hash(session: Session, number: int) -> str | None:
     """The hash of the followed block with this number."""
-    statement = select(ChainBlock.hash).where(ChainBlock.number == number, col(ChainBlock.orphaned).is_(False))
+    statement = select(ChainBlock.hash).where(ChainBlock.number == number, ~col(ChainBlock.orphaned))
     return session.exec(statement).first()
 
 
@@ -203,7 +203,7 @@ def unmatched_events(session: Session, *, up_to_block: int, limit: int) -> list[
 
 def has_events_of(session: Session, tx_hashes: Sequence[str]) -> bool:
     """Whether an event of one of these transactions is on the followed chain."""
-    statement = select(ChainEvent.id).where(col(ChainEvent.tx_hash).in_(tx_hashes), col(ChainEvent.orphaned).is_(False))
+    statement = select(ChainEvent.id).where(col(ChainEvent.tx_hash).in_(tx_hashes), ~col(ChainEvent.orphaned))
     return session.exec(statement.limit(1)).first() is not None
 
 
@@ -224,8 +224,8 @@ def awaits_booking(session: Session, name: str, key: str) -> bool:
     statement = select(ChainEvent.id).where(
         ChainEvent.name == name,
         ChainEvent.key1 == key,
-        col(ChainEvent.orphaned).is_(False),
-        col(ChainEvent.matched).is_(False),
+        ~col(ChainEvent.orphaned),
+        ~col(ChainEvent.matched),
     )
     return session.exec(statement.limit(1)).first() is not None
 
@@ -245,7 +245,7 @@ def booked_up_to(session: Session) -> int | None:
         return None
     first_open = session.exec(
         select(ChainEvent.block_number)
-        .where(col(ChainEvent.matched).is_(False), col(ChainEvent.orphaned).is_(False))
+        .where(~col(ChainEvent.matched), ~col(ChainEvent.orphaned))
         .order_by(col(ChainEvent.block_number))
         .limit(1)
     ).first()
@@ -280,7 +280,7 @@ def _followed_at_most(database: Database, number: int) -> list[tuple[int, str]]:
     """Number and hash of followed blocks, highest first."""
     statement = (
         select(ChainBlock.number, ChainBlock.hash)
-        .where(col(ChainBlock.orphaned).is_(False), ChainBlock.number <= number)
+        .where(~col(ChainBlock.orphaned), ChainBlock.number <= number)
         .order_by(col(ChainBlock.number).desc())
         .limit(CHUNK_BLOCKS)
     )
@@ -366,7 +366,7 @@ def _store(
 def _joins(session: Session, branch: _Branch) -> bool:
     """Whether the branch's first block names the followed block below it as its parent."""
     below = session.exec(
-        select(ChainBlock.hash).where(ChainBlock.number == branch.base, col(ChainBlock.orphaned).is_(False))
+        select(ChainBlock.hash).where(ChainBlock.number == branch.base, ~col(ChainBlock.orphaned))
     ).first()
     return below is None or branch.base_hash is None or below == branch.base_hash
 

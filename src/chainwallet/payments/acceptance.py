@@ -57,7 +57,7 @@ from chainwallet.payments.transfers import (
     find_transfer,
     open_transfers,
 )
-from chainwallet.records.idempotency import Conflict, Follows, Identity, Replay, Verdict, claims_query, judge, release
+from chainwallet.records.idempotency import Conflict, Follows, Replay, Verdict, claims_query, judge, release
 from chainwallet.settlement.makers import give_back, reserve_query
 from chainwallet.settlement.orders import place_orders
 
@@ -322,11 +322,12 @@ def _outcome(c: Candidate, keyed: Sequence[Candidate]) -> Accepted | Exception:
 
 def _without_repeats(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Those that are the first here with their idempotency key, or have none."""
-    seen: set[Identity] = set()
+    seen: set[tuple[str, str]] = set()
     found = []
     for c in candidates:
         if c.request.idempotency_key is not None:
-            if (identity := c.claim().identity) in seen:
+            identity = c.request.principal.tenant_id, c.request.idempotency_key
+            if identity in seen:
                 continue
             seen.add(identity)
         found.append(c)

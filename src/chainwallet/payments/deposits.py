@@ -43,7 +43,10 @@ class Deposit(SQLModel, table=True):
     """Money that came in from outside for a customer. `chain_ref` is the id its event carries on chain."""
 
     __tablename__ = "deposit"
-    __table_args__ = (Index("ix_deposit_pending", "id", postgresql_where=text("status = 'pending'")),)
+    __table_args__ = (
+        Index("ix_deposit_pending", "id", postgresql_where=text("status = 'pending'")),
+        Index("ix_deposit_status", "status", text("id DESC")),
+    )
 
     id: str = Field(primary_key=True)
     customer_id: str = Field(index=True)

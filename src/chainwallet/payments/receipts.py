@@ -38,7 +38,7 @@ def receipt(session: Session, transfer_id: str, domain: Domain, *, operator: str
         select(ChainEvent).where(
             ChainEvent.name == "PaymentSettled",
             ChainEvent.key1 == order.order_hash,
-            col(ChainEvent.orphaned).is_(False),
+            ~col(ChainEvent.orphaned),
         )
     ).first()
     if event is None:

@@ -91,12 +91,13 @@ class Transfer(SQLModel, table=True):
     __table_args__ = (
         Index("ix_transfer_payer", "payer_id", text("id DESC")),
         Index("ix_transfer_payee", "payee_id"),
+        Index("ix_transfer_status", "status", text("id DESC")),
         ONE_RETURN,
     )
 
     id: str = Field(primary_key=True)
     uetr: str = Field(sa_column=Column(Text, nullable=False, unique=True))
-    status: str = Field(index=True)
+    status: str
     payer_id: str
     payee_id: str | None = None
     payee_address: str

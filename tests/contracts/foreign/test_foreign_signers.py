@@ -164,7 +164,7 @@ def test_hub__orders_and_quote_signed_abroad__are_settled_and_only_as_signed(wor
     web3 = world.chain.web3
     data = abroad.batch(abroad.orders, orders, quote)
     sent = web3.eth.send_transaction({"to": hub, "data": data, "from": settler, "gas": 10_000_000})
-    assert web3.eth.get_transaction_receipt(sent)["status"] == 1
+    assert web3.eth.wait_for_transaction_receipt(sent, poll_latency=0.02)["status"] == 1
     assert world.balance(abroad.payee, USD) == 33 * UNIT
     assert [world.balance(payer.address, EUR) for payer in abroad.payers] == [90 * UNIT] * 3
     assert world.balance(abroad.maker.address, EUR) == 30 * UNIT

@@ -18,6 +18,7 @@ from chainwallet.kit.money import Money
 from chainwallet.payments.candidates import TransferRequest
 from chainwallet.payments.deposits import DepositStatus, DepositUnknown, find_deposit, request_deposit
 from chainwallet.payments.endings import cancel_transfer, end_transfers
+from chainwallet.payments.pricing import PriceRequest
 from chainwallet.payments.quotes import QuoteLiquidityGone
 from chainwallet.payments.transfers import TransferNotCancellable, TransferStatus, advance
 from chainwallet.settlement.makers import withdraw_quote
@@ -116,6 +117,35 @@ def test_one_key__sent_fifty_times_at_once__has_one_effect(bench: Bench) -> None
     with pytest.raises(ChainwalletError) as refused:
         bench.services.transfers.submit_wait(replace(request, body_sha256=b"2" * 32))
     assert refused.value.code == "IDEMPOTENCY_KEY_REUSED"
+
+
+def test_priced_at_once_and_asked_again__reserves_its_makers_once(bench: Bench) -> None:
+    """Makers are reserved before it is known whether a key was used; what was reserved in vain is given back."""
+    maker, (offer,) = bench.maker(("USD", "30.00", "EUR", "27.00"))
+    payer, payee = bench.funded(EUR="100.00"), bench.customer()
+
+    def asked(key: str) -> TransferRequest:
+        quote = bench.services.pricer.price(PriceRequest("EUR", "USD", fixed_target=Money.parse("USD", "11.00")))
+        return TransferRequest(
+            quote, payer.id, PayeeRef(customer_id=payee.id), OPERATOR, idempotency_key=key * 20, body_sha256=b"1" * 32
+        )
+
+    def reserved() -> tuple[int, int]:
+        return int(bench.maker_quotes()[offer.id].reserved_units), bench.units(maker.id, "USD")[1]
+
+    first, second = asked("a"), asked("b")
+    told = bench.services.transfers.submit_wait(first)
+    assert reserved() == (11_000_000, 11_000_000)
+    assert bench.services.transfers.submit_wait(first) == told
+    assert reserved() == (11_000_000, 11_000_000)
+    with bench.database.transaction() as session:  # all three together are more than there is
+        again, fresh, same = bench.services.acceptance.accept(session, [first, second, second])
+    assert again == told
+    assert not isinstance(fresh, Exception)
+    assert same == fresh
+    assert reserved() == (22_000_000, 22_000_000)
+    bench.run()
+    assert bench.statuses(told.transfer_id, fresh.transfer_id) == ["settled", "settled"]
 
 
 def test_refusal__frees_the_key_and_the_quote(bench: Bench) -> None:
