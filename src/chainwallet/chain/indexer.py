@@ -365,9 +365,7 @@ def _store(
 
 def _joins(session: Session, branch: _Branch) -> bool:
     """Whether the branch's first block names the followed block below it as its parent."""
-    below = session.exec(
-        select(ChainBlock.hash).where(ChainBlock.number == branch.base, ~col(ChainBlock.orphaned))
-    ).first()
+    below = followed_hash(session, branch.base)
     return below is None or branch.base_hash is None or below == branch.base_hash
 
 

@@ -20,7 +20,7 @@ from chainwallet.controls.decisions import Allow, Deny, PaymentContext, Review, 
 from chainwallet.controls.identity.authenticator import OPERATOR_ID, Principal
 from chainwallet.controls.identity.payees import PayeeRef, parties_by_id
 from chainwallet.controls.risk import RecentPayments
-from chainwallet.keys.intents import Domain, PaymentOrder, memo_of, order_digest
+from chainwallet.keys.intents import Domain, PaymentOrder, memo_of
 from chainwallet.keys.vault import Vault
 from chainwallet.kit.clock import unix_seconds, utc_now
 from chainwallet.kit.database import pipelined, round_trip
@@ -59,7 +59,7 @@ from chainwallet.payments.transfers import (
 )
 from chainwallet.records.idempotency import Conflict, Follows, Replay, Verdict, claims_query, judge, release
 from chainwallet.settlement.makers import give_back, reserve_query
-from chainwallet.settlement.orders import place_orders
+from chainwallet.settlement.orders import hash_of, place_orders
 
 
 class Acceptance:
@@ -282,7 +282,7 @@ class Acceptance:
                     "deadline": order.deadline,
                     "memo": order.memo,
                     "signature": signer.sign_order(self._domain, order),
-                    "order_hash": "0x" + order_digest(self._domain, order).hex(),
+                    "order_hash": hash_of(self._domain, order),
                     "legs": c.legs,
                 }
             )

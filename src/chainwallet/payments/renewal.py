@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from sqlmodel import Session
 
-from chainwallet.keys.intents import Domain, order_digest
+from chainwallet.keys.intents import Domain
 from chainwallet.keys.vault import Vault
 from chainwallet.ledger import NoncesSpent, renew_nonces
-from chainwallet.settlement.orders import lock_overtaken, replace_orders
+from chainwallet.settlement.orders import hash_of, lock_overtaken, replace_orders
 
 
 def sign_again(session: Session, vault: Vault, domain: Domain) -> list[str]:
@@ -32,8 +32,7 @@ def sign_again(session: Session, vault: Vault, domain: Domain) -> list[str]:
     for order in overtaken:
         signed = replace(order.signed(), nonce=nonces[order.id])
         signer = vault.signer(session, signed.payer, owner_id=payers[order.id])
-        order_hash = "0x" + order_digest(domain, signed).hex()
-        renewed.append((order.id, signed.nonce, signer.sign_order(domain, signed), order_hash))
+        renewed.append((order.id, signed.nonce, signer.sign_order(domain, signed), hash_of(domain, signed)))
     replace_orders(session, renewed)
     return list(nonces)
 

@@ -212,13 +212,15 @@ def _won_or_seen(
     session: Session, wanted: Mapping[Identity, Claim], won: frozenset[Identity]
 ) -> tuple[frozenset[Identity], dict[Identity, tuple[bytes, Replay]]]:
     seen: dict[Identity, tuple[bytes, Replay]] = {}
+    lost = [one for identity, one in wanted.items() if identity not in won]
     for _ in range(3):  # a row that is purged between claiming and looking makes a second round necessary
-        seen |= _find(session, [one for identity, one in wanted.items() if identity not in won])
-        gone = [one for identity, one in wanted.items() if identity not in won and identity not in seen]
+        seen |= _find(session, lost)
+        gone = [one for one in lost if one.identity not in seen]
         if not gone:
             return won, seen
         found: frozenset[Identity] = ask(session, claims_query(gone))
         won |= found
+        lost = [one for one in gone if one.identity not in won]
     raise IdempotencyRace("The Idempotency-Key was being cleaned up while it was used; send the request again.")
 
 

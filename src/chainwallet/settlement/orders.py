@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, LargeBinar
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel, select
 
-from chainwallet.keys.intents import PaymentOrder
+from chainwallet.keys.intents import Domain, PaymentOrder, order_digest
 from chainwallet.kit.clock import utc_now
 from chainwallet.kit.database import insert_many
 from chainwallet.kit.money import currency
@@ -70,6 +70,11 @@ class PlacedOrder(SQLModel, table=True):
             deadline=self.deadline,
             memo=bytes(self.memo),
         )
+
+
+def hash_of(domain: Domain, order: PaymentOrder) -> str:
+    """The order's EIP-712 digest in hex: its name on chain."""
+    return "0x" + order_digest(domain, order).hex()
 
 
 def place_orders(session: Session, orders: Sequence[dict[str, Any]]) -> None:
