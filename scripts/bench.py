@@ -200,25 +200,24 @@ def measure_soak(folder: Path, seconds: float) -> dict[str, Any]:
     in the first sixth after it and in the last, and whether the books agree in the end."""
     with ServiceProcess(folder / "soak") as service, service.client() as client:
         world, began, done = build_world(client), time.monotonic(), 0
-        readings: list[tuple[float, int, float, int]] = []  # seconds passed, MB, processor's seconds, payments
-        while not readings or readings[-1][0] < seconds * 7 / 6:
+        readings: list[_Reading] = []
+        while not readings or readings[-1].at - began < seconds * 7 / 6:
             act = payment(world, f"soak-{done}")
             done += asyncio.run(drive(service.port, service.operator_key, 8, 10, act)).done
-            passed = time.monotonic() - began
-            readings.append((passed, _memory_mb(service.pid), _processor_s(service.pid), done))
+            readings.append(_Reading.now({"service": service.pid}, done))
         _await_quiet(client)
-        steady = [reading for reading in readings if reading[0] >= seconds / 6]
+        steady = [reading for reading in readings if reading.at - began >= seconds / 6]
         sixth = max(1, len(steady) // 6)
-        end_mb = _memory_mb(service.pid)
+        start_mb, end_mb = steady[0].memory_mb["service"], _memory_mb(service.pid)
         return {
             "seconds": round(seconds),
             "transfers": done,
-            "start_mb": steady[0][1],
+            "start_mb": start_mb,
             "end_mb": end_mb,
-            "growth": round(end_mb / steady[0][1] - 1, 4),
+            "growth": round(end_mb / start_mb - 1, 4),
             "processor_ms_per_payment": {
-                "first": _cost_ms(steady[0], steady[sixth]),
-                "last": _cost_ms(steady[-1 - sixth], steady[-1]),
+                "first": steady[sixth].since(steady[0])["processor_ms"]["service"],
+                "last": steady[-1].since(steady[-1 - sixth])["processor_ms"]["service"],
             },
             "books": client.get("/v1/reconciliation")["status"],
         }
@@ -232,13 +231,13 @@ def measure_history(folder: Path, transfers: int) -> dict[str, Any]:
     with _settling(folder / "history", apart=True) as (door, worker, client):
         world, done, began = build_world(client), 0, time.monotonic()
         postmaster = int((folder / "history" / "postgres" / "postmaster.pid").read_text().split()[0])
-        pids = {"api": door.pid, "workers": worker.pid, "postgresql": postmaster}
-        readings = [_Reading.now(pids, done)]
+        pids = {"api": door.pid, "workers": worker.pid}
+        readings = [_Reading.now(pids, done, postmaster=postmaster)]
         while done < transfers:
             act = payment_at_once(world, f"history-{done}")
             done += asyncio.run(drive(door.port, door.operator_key, 32, 10, act)).done
             _await_quiet(client)
-            readings.append(_Reading.now(pids, done))
+            readings.append(_Reading.now(pids, done, postmaster=postmaster))
             console.print(f"[dim]history: {done} of {transfers}, {readings[-1].since(readings[-2])}[/]")
         books = client.get("/v1/reconciliation")["status"]
     tenth = max(1, len(readings) // 10)
@@ -254,7 +253,7 @@ def measure_history(folder: Path, transfers: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """Processor's seconds and memory of each process, after so many payments."""
+    """Processor's seconds and memory of each process, and PostgreSQL's processor's seconds, after so many payments."""
 
     at: float
     done: int
@@ -262,8 +261,10 @@ class _Reading:
     memory_mb: Mapping[str, int]
 
     @classmethod
-    def now(cls, pids: Mapping[str, int], done: int) -> _Reading:
-        times = {name: _family_processor_s(pid) for name, pid in pids.items()}
+    def now(cls, pids: Mapping[str, int], done: int, *, postmaster: int | None = None) -> _Reading:
+        times = {name: _processor_s(pid) for name, pid in pids.items()}
+        if postmaster is not None:
+            times["postgresql"] = _family_processor_s(postmaster)
         return cls(time.monotonic(), done, times, {name: _memory_mb(pid) for name, pid in pids.items()})
 
     def since(self, earlier: _Reading) -> dict[str, Any]:
@@ -283,10 +284,6 @@ def _family_processor_s(pid: int) -> float:
     fields = [int(field) for field in _stat(pid)[11:15]]
     living = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return sum(fields) / os.sysconf("SC_CLK_TCK") + sum(_processor_s(int(child)) for child in living)
-
-
-def _cost_ms(start: tuple[float, int, float, int], end: tuple[float, int, float, int]) -> float:
-    return round((end[2] - start[2]) * 1000 / max(end[3] - start[3], 1), 3)
 
 
 def _processor_s(pid: int) -> float:
